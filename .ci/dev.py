@@ -1,0 +1,69 @@
+"""Set up and run, or set up and test: the two commands of the README, on Linux, macOS and Windows alike.
+
+    python3 .ci/dev.py run generate "heavy rain on a roof"      (`py` in place of `python3` on Windows)
+    python3 .ci/dev.py test [pytest arguments]
+
+An environment is made in `.venv` and used again. Needs Python 3.11 or newer and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+ENVIRONMENT = ROOT / ".venv"
+# Not declared in pyproject.toml, since it pins torch 2.1; what it really needs is (extra "audiocraft").
+AUDIOCRAFT = ["--no-deps", "audiocraft==1.3.0"]
+CHECKS = (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"], ["importlinter.cli", "lint"])
+
+
+def python() -> str:
+    """The environment's interpreter."""
+    folder = ENVIRONMENT / ("Scripts" if os.name == "nt" else "bin")
+    return str(folder / ("python.exe" if os.name == "nt" else "python"))
+
+
+def install(what: str, *more: list[str]) -> None:
+    """Make the environment and install the project into it, unless just that was done before."""
+    wanted = hashlib.sha256((ROOT / "pyproject.toml").read_bytes() + what.encode()).hexdigest()
+    done = ENVIRONMENT / f"installed-{'test' if more else 'run'}"
+    if done.exists() and done.read_text(encoding="utf-8") == wanted:
+        return
+    if not Path(python()).exists():
+        venv.create(ENVIRONMENT, with_pip=True)
+    for packages in (["--upgrade", "pip"], ["--editable", what], *more):
+        subprocess.run([python(), "-m", "pip", "install", "--quiet", *packages], cwd=ROOT, check=True)
+    done.write_text(wanted, encoding="utf-8")
+
+
+def main(arguments: list[str]) -> int:
+    """Returns the exit code of what was run."""
+    if sys.version_info < (3, 11):
+        print("This needs Python 3.11 or newer; call this file with one.", file=sys.stderr)
+        return 2
+    task, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
+    try:
+        if task == "run":
+            install(".")
+            return subprocess.call([python(), "-m", "dcldm_plugin", *rest])
+        if task == "test":
+            install(".[test]", AUDIOCRAFT)
+            for check in CHECKS:
+                subprocess.run([python(), "-m", *check], cwd=ROOT, check=True)
+            return subprocess.call([python(), "-m", "pytest", *rest], cwd=ROOT)
+    except subprocess.CalledProcessError as error:
+        print(f"Stopped: {' '.join(map(str, error.cmd[1:6]))} … failed.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    print(__doc__, file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""The companion window. It comes in a later release."""
