@@ -1,0 +1,1 @@
+"""Finishing of rendered sound, and the WAV files that it is delivered in."""
