@@ -1,0 +1,150 @@
+"""`dcldm generate`: from a prompt to clips on disk."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from types import TracebackType
+from typing import Any, Self
+
+from dcldm_plugin.commands import Parser, log_file
+from dcldm_plugin.errors import DcldmError, InvalidInput
+from dcldm_plugin.settings import Settings, load, writable_folder
+from dcldm_plugin.types import DEFAULT_SECONDS, Clip, GenerationRequest, Sampling
+
+# A clip as it is kept (48 kHz, 24 bit, up to two channels) and, beside it for a while, as it was rendered.
+BYTES_PER_SECOND = 48_000 * 2 * (3 + 4)
+SPARE_BYTES = 1_000_000
+CANCEL_SECONDS = 10.0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Render a prompt; print each clip's path, or its JSON, as soon as it is there."""
+    options = _parser().parse_args(arguments)
+    settings = load(options.home)
+    request = GenerationRequest.create(
+        options.prompt,
+        negative=options.negative,
+        seconds=options.seconds,
+        variations=options.variations,
+        seed=options.seed,
+        model=settings.model if options.model is None else options.model,
+        sampling=Sampling(options.sampler, options.steps, options.guidance),
+    )
+    needed_bytes = int(request.seconds * len(request.seeds) * BYTES_PER_SECOND) + SPARE_BYTES
+    for folder in (settings.library_folder, settings.engine_folder, options.out):
+        if folder is not None:
+            writable_folder(folder, needed_bytes)
+    with log_file(settings):
+        return _generate(request, settings, options)
+
+
+def _parser() -> Parser:
+    parser = Parser("generate", "Make sounds from a prompt. Prints one path per line.")
+    parser.add_argument("prompt", metavar="PROMPT", help="what is to be heard, in a few words")
+    parser.add_argument("--negative", default="", metavar="TEXT", help="what is not to be heard")
+    parser.add_argument("--seconds", type=float, default=DEFAULT_SECONDS, metavar="S", help="length")
+    parser.add_argument("--variations", type=int, default=1, metavar="N", help="how many takes")
+    parser.add_argument(
+        "--seed", type=int, metavar="N", help="seed of the first take (else random): same seed, same clip"
+    )
+    parser.add_argument("--model", metavar="NAME", help="see `dcldm models`")
+    parser.add_argument("--steps", type=int, metavar="N", help="sampling steps (else the model's own)")
+    parser.add_argument("--guidance", type=float, metavar="W", help="how closely to follow the prompt")
+    parser.add_argument("--sampler", metavar="NAME", help="how to sample (else the model's own)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the clips (else the library)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per take")
+    return parser
+
+
+def _generate(request: GenerationRequest, settings: Settings, options: Namespace) -> int:
+    from dcldm_plugin.engine.process import EngineProcess
+    from dcldm_plugin.jobs import JobState, JobStore
+    from dcldm_plugin.library import Library
+    from dcldm_plugin.session import ClipReady, JobProgress, Session, SessionEvent
+
+    events: SimpleQueue[SessionEvent] = SimpleQueue()
+    with ExitStack() as stack:
+        library = stack.enter_context(closing(Library(settings.library_folder, settings.index)))
+        jobs = stack.enter_context(closing(JobStore(settings.index)))
+        engine = stack.enter_context(
+            closing(EngineProcess(settings.engine_folder, log=settings.log_folder / "engine.log"))
+        )
+        session = stack.enter_context(closing(Session(library, jobs, engine, clip_folder=options.out)))
+        session.subscribe(events.put)
+        bar = stack.enter_context(_Bar(len(request.seeds)))
+        job = session.submit(request)
+        try:
+            while not job.state.over:
+                try:
+                    event = events.get(timeout=0.2)  # a limit, since Windows can't interrupt a long wait
+                except Empty:
+                    continue
+                if isinstance(event, JobProgress):
+                    bar.show(event.index, event.stage, event.fraction)
+                elif isinstance(event, ClipReady):
+                    bar.clear()
+                    print(_line(event.clip, options.json), flush=True)
+                else:
+                    job = event.job
+        except KeyboardInterrupt:
+            session.cancel(job.id)
+            session.wait(job.id, CANCEL_SECONDS)
+            raise
+    if job.state is not JobState.FINISHED:
+        raise InvalidInput(job.error) if job.refused else DcldmError(job.error)
+    return 0
+
+
+def _line(clip: Clip, as_json: bool) -> str:
+    path = str(clip.path.absolute())
+    if not as_json:
+        return path
+    return json.dumps(
+        {
+            "path": path,
+            "seeds": {"structure": clip.seeds.structure, "texture": clip.seeds.texture},
+            "model": clip.model,
+            "seconds": clip.seconds,
+            "sample_rate": clip.sample_rate,
+            "channels": clip.channels,
+            "sha256": clip.sha256,
+        }
+    )
+
+
+class _Bar:
+    """A progress bar on stderr; nothing at all when that is not a terminal."""
+
+    def __init__(self, variations: int) -> None:
+        self._variations = variations
+        self._bar: Any = None
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=1.0, leave=False, file=sys.stderr, bar_format="{desc} {percentage:3.0f}% |{bar}|")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def show(self, index: int, stage: str, fraction: float) -> None:
+        if self._bar is not None:
+            self._bar.set_description_str(f"{index + 1}/{self._variations} {stage:<9}", refresh=False)
+            self._bar.n = fraction
+            self._bar.refresh()
+
+    def clear(self) -> None:
+        """Leave the line, so that something can be printed on it; the next `show` draws the bar again."""
+        if self._bar is not None:
+            self._bar.clear()
