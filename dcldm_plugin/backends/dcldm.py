@@ -1,0 +1,59 @@
+"""DC-LDM behind the backend protocol: the built-in model, and any model folder of the same format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dcldm_plugin.backends.base import Rendered
+from dcldm_plugin.engine.registry import BUILTIN
+from dcldm_plugin.errors import EngineFailed, InvalidInput
+from dcldm_plugin.models.checkpoint import read
+from dcldm_plugin.models.dcldm import DualConditionedLatentDiffusion
+from dcldm_plugin.models.schedule import make_sampler
+from dcldm_plugin.types import GenerationRequest, ModelInfo, Report
+
+BUILTIN_FOLDER = Path(__file__).parent.parent / "builtin"
+
+
+class DcldmBackend:
+    """One loaded chain."""
+
+    def __init__(self, info: ModelInfo, model: DualConditionedLatentDiffusion) -> None:
+        self.info, self.model = info, model
+
+    def render(self, request: GenerationRequest, report: Report) -> Iterator[Rendered]:
+        """One take after the other, so that each can be heard while the next is made."""
+        if request.seconds > self.info.longest_seconds:
+            raise InvalidInput(
+                f"The model {self.info.name!r} makes at most {self.info.longest_seconds:g} s; "
+                f"ask for less than {request.seconds:g} s."
+            )
+        sampling = self.model.config.defaults.fill(request.sampling)
+        assert sampling.sampler is not None
+        make_sampler(sampling.sampler)  # an unknown name is refused before anything is computed
+        for index, seeds in enumerate(request.seeds):
+            audio = self.model.generate(
+                request.prompt.text, request.prompt.negative, request.seconds, seeds, sampling, report
+            )
+            samples = audio.cpu().numpy().astype(np.float32)[None]
+            if not np.isfinite(samples).all():
+                raise EngineFailed(
+                    f"The model {self.info.name!r} gave numbers that are no sound; "
+                    "try another seed or a smaller guidance scale."
+                )
+            yield Rendered(index, samples, sampling)
+
+
+def make_builtin(report: Report) -> DcldmBackend:
+    """The model that comes with the package."""
+    report("loading", 0.0)
+    # A second thread helps, more cost time: the matrices are small.
+    torch.set_num_threads(min(2, torch.get_num_threads()))
+    model, version = read(BUILTIN_FOLDER)
+    report("loading", 1.0)
+    return DcldmBackend(replace(BUILTIN, version=version), model)

