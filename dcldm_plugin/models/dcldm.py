@@ -7,7 +7,8 @@ also loads the public full-size weights.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -22,6 +23,21 @@ from dcldm_plugin.models.plan import PlanModel
 from dcldm_plugin.models.schedule import make_sampler
 from dcldm_plugin.models.text import TextEncoder
 from dcldm_plugin.types import Report, Sampling, Seeds
+
+
+# Below this width a token's matrices are too small to share: a second thread gains nothing on a quiet machine
+# and costs seven times the time on a busy one.
+SMALL_WIDTH = 512
+
+
+@contextmanager
+def _one_thread(wanted: bool) -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1 if wanted else threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,17 +143,23 @@ class DualConditionedLatentDiffusion(nn.Module):
     def plan(self, states: Tensor, mask: Tensor, steps: int, seed: int, report: Report | None) -> Tensor:
         """Tokens [1, codebooks, frames] for text states [1, tokens, width]."""
         defaults = self.config.defaults
-        return acoustic_lm.sample_codes(
-            self.plan_model.lm,
-            self.plan_model.enc_to_dec_proj(states),
-            mask,
-            self.plan_frames(steps),
-            generators=[torch.Generator().manual_seed(seed)],
-            temperature=defaults.temperature,
-            top_k=defaults.top_k,
-            guidance_scale=defaults.plan_guidance_scale,
-            report=report,
-        )
+        project = self.plan_model.enc_to_dec_proj
+        empty_states, empty_mask = self.text([""])
+        with _one_thread(self.plan_model.lm.config.hidden_size < SMALL_WIDTH):
+            return acoustic_lm.sample_codes(
+                self.plan_model.lm,
+                project(states),
+                mask,
+                self.plan_frames(steps),
+                generators=[torch.Generator().manual_seed(seed)],
+                temperature=defaults.temperature,
+                top_k=defaults.top_k,
+                guidance_scale=defaults.plan_guidance_scale,
+                empty_states=project(empty_states),
+                empty_mask=empty_mask,
+                zero_padding=False,
+                report=report,
+            )
 
     def noise(self, steps: int, seed: int) -> Tensor:
         """Standard normal z_T [1, channels, steps, bands], the same on every device."""
