@@ -1,0 +1,253 @@
+"""`dcldm install ardour` and `dcldm uninstall ardour`: our scripts into a DAW's configuration, and out again.
+
+What was written is recorded beside it, with check sums: a file that somebody else wrote, changed or made with
+a newer version of ours is never touched, and uninstalling takes away exactly what installing has put there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.resources import files
+from pathlib import Path
+
+from bridge import ui_scripts
+from bridge.ardour import spool_folder
+from bridge.host import HostError
+from bridge.running import ardour_runs
+from bridge.spool import lines
+from dcldm_plugin import __version__, settings
+from dcldm_plugin.commands import Parser
+from dcldm_plugin.errors import InvalidInput
+
+SCRIPTS = ("dcldm_generate.lua", "dcldm_watch.lua")
+CONFIG = "dcldm.conf"
+RECORD = "dcldm-installed.json"
+UI_SCRIPTS, BACKUP = "ui_scripts", "ui_scripts.before-dcldm"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What an installation wrote: check sums (SHA-256) by path within the configuration folder."""
+
+    version: str
+    files: dict[str, str] = field(default_factory=dict)
+    ui_scripts: str = ""  # check sum of the file as we left it; empty: not changed by us
+    slot: int = 0  # of the action: Ardour calls it LuaAction/script-<slot>
+
+
+def install(config: Path, spool: Path, port: int) -> Record:
+    """Write the scripts for the Ardour whose configuration folder this is. Raises `HostError`."""
+    version = _ardour_version(config)
+    old = _read_record(config)
+    if old is not None and _numbers(old.version) > _numbers(__version__):
+        raise HostError(
+            f"The scripts in {config} are of the newer version {old.version}; "
+            "update this program, or uninstall them with that version first."
+        )
+    texts = {f"scripts/{name}": script(name).encode() for name in SCRIPTS}
+    texts[f"scripts/{CONFIG}"] = lines({"spool": spool.absolute().as_posix(), "port": port}).encode()
+    for name in texts:
+        _check_ours(config / name, "" if old is None else old.files.get(name, ""))
+    bound, slot, base = b"", 0, None
+    if version == ui_scripts.BOUND_VERSION:
+        _check_not_running(config)
+        base = _without_ours(config, old)
+        bound, slot = ui_scripts.add(base, _named(SCRIPTS[0]), _named(SCRIPTS[1]))
+    record = Record(
+        version=__version__,
+        files={name: _sum(text) for name, text in texts.items()},
+        ui_scripts=_sum(bound) if bound else "",
+        slot=slot,
+    )
+    # The record first: whatever happens after it, what is there can be told to be ours.
+    _write(config / "scripts" / RECORD, json.dumps(asdict(record), indent=1).encode())
+    for name, text in texts.items():
+        _write(config / name, text)
+    if bound:
+        if base is None:
+            (config / BACKUP).unlink(missing_ok=True)
+        else:
+            _write(config / BACKUP, base)
+        _write(config / UI_SCRIPTS, bound)
+    return record
+
+
+def uninstall(config: Path) -> list[Path]:
+    """Take away what `install` wrote. Returns files that were changed since and were therefore left."""
+    record = _read_record(config)
+    if record is None:
+        raise HostError(f"Nothing of ours is installed in {config}; name another folder with --config.")
+    if record.ui_scripts:
+        _check_not_running(config)
+        base = _without_ours(config, record)
+        if base is None:
+            (config / UI_SCRIPTS).unlink(missing_ok=True)
+        else:
+            _write(config / UI_SCRIPTS, base)
+        (config / BACKUP).unlink(missing_ok=True)
+    left = []
+    for name, check_sum in record.files.items():
+        path = config / name
+        if path.is_file() and _sum(path.read_bytes()) != check_sum:
+            left.append(path)
+        else:
+            path.unlink(missing_ok=True)
+    (config / "scripts" / RECORD).unlink()
+    return left
+
+
+def script(name: str) -> str:
+    """The text of one of our Lua scripts for Ardour."""
+    return (files("bridge") / "scripts" / "ardour" / name).read_text(encoding="utf-8")
+
+
+def script_name(text: str) -> str:
+    """What a script calls itself in Ardour's menus and in `ui_scripts`."""
+    found = re.search(r'name = "([^"]+)"', text)
+    assert found is not None
+    return found[1]
+
+
+def find_config() -> Path:
+    """The configuration folder of the newest Ardour here. Raises `HostError` if there is none."""
+    found = [path for path in _config_parent().glob("[Aa]rdour*") if path.is_dir() and _version(path)]
+    if not found:
+        raise HostError(
+            f"No Ardour configuration was found in {_config_parent()}; start Ardour once, "
+            "or name its configuration folder with --config."
+        )
+    return max(found, key=_version)
+
+
+def install_main(arguments: Sequence[str]) -> int:
+    """`dcldm install ardour [--config DIR] [--port N] [--home DIR]`."""
+    options = _parser("install").parse_args(arguments)
+    known = settings.load(options.home)
+    config = (options.config or find_config()).absolute()
+    port = options.port or known.osc_port
+    if not 1024 <= port <= 65_535:
+        raise InvalidInput("The port must be a whole number from 1024 to 65535.")
+    record = install(config, spool_folder(known.home), port)
+    for name in record.files:
+        print(config / name)
+    if record.slot:
+        print(config / UI_SCRIPTS)
+        print(
+            "Start Ardour: `DC-LDM: Generate from prompt` is in its menu Edit, Lua Scripts. "
+            "Leave `dcldm serve` running beside it."
+        )
+    else:
+        print(
+            "One step is left to you. In Ardour: Edit, Lua Scripts, Script Manager; add "
+            "`DC-LDM: Generate from prompt` as an action and `DC-LDM: Clips and news` as a callback."
+        )
+    return 0
+
+
+def uninstall_main(arguments: Sequence[str]) -> int:
+    """`dcldm uninstall ardour [--config DIR]`."""
+    options = _parser("uninstall").parse_args(arguments)
+    config = (options.config or find_config()).absolute()
+    for path in uninstall(config):
+        print(f"{path} was changed since it was installed, so it was left; delete it if you don't need it.")
+    print(f"The scripts were taken out of {config}.")
+    return 0
+
+
+def _parser(command: str) -> Parser:
+    parser = Parser(command, "Our scripts in a DAW: put them there, or take exactly those away again.")
+    parser.add_argument("host", choices=["ardour"])
+    parser.add_argument("--config", type=Path, help="Ardour's own folder, such as ~/.config/ardour7")
+    if command == "install":
+        parser.add_argument("--port", type=int, help="UDP port that `dcldm serve` listens on")
+    return parser
+
+
+def _config_parent() -> Path:
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Preferences"
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+
+
+def _version(config: Path) -> int:
+    """The 7 of `ardour7`, or 0."""
+    found = re.fullmatch(r"ardour(\d+)", config.name.lower())
+    return int(found[1]) if found else 0
+
+
+def _ardour_version(config: Path) -> int:
+    version = _version(config)
+    if not version or not config.is_dir():
+        raise InvalidInput(
+            f"{config} is not a configuration folder of Ardour, such as ~/.config/ardour7; "
+            "start Ardour once, so that there is one."
+        )
+    return version
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version))
+
+
+def _named(name: str) -> tuple[str, str]:
+    text = script(name)
+    return script_name(text), text
+
+
+def _sum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _read_record(config: Path) -> Record | None:
+    path = config / "scripts" / RECORD
+    try:
+        return Record(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, OSError) as error:
+        raise HostError(f"{path} can't be read; move it and the other dcldm files there away.") from error
+
+
+def _check_ours(path: Path, check_sum: str) -> None:
+    if path.exists() and _sum(path.read_bytes()) != check_sum:
+        raise HostError(f"{path} was written or changed by somebody else; move it away and try again.")
+
+
+def _check_not_running(config: Path) -> None:
+    if ardour_runs(config):
+        raise HostError(
+            "Ardour is running, and would write its list of scripts over ours when it ends; quit Ardour and try again."
+        )
+
+
+def _without_ours(config: Path, record: Record | None) -> bytes | None:
+    """`ui_scripts` as it would be without us; None if there would be no such file."""
+    path, backup = config / UI_SCRIPTS, config / BACKUP
+    if not path.exists():
+        return None
+    text = path.read_bytes()
+    if record is None or not record.ui_scripts:
+        return text
+    if _sum(text) == record.ui_scripts:
+        return backup.read_bytes() if backup.exists() else None
+    # Ardour has written the file since: only our entries go.
+    return ui_scripts.remove(text, _named(SCRIPTS[0])[0], _named(SCRIPTS[1])[0])
+
+
+def _write(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise HostError(f"{path} can't be written ({error.strerror or error}); check its permissions.") from error

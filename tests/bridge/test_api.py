@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+import json
+import math
+import socket
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.api import TABLE, Api, markdown
+from bridge.arguments import read
+from bridge.folder import FolderHost
+from bridge.host import Hello, Host, HostWord, News, Placed, PlacingFailed
+from bridge.osc import OscSocket, decode, encode
+from dcldm_plugin.engine.process import EngineProcess
+from dcldm_plugin.errors import InvalidInput
+from dcldm_plugin.jobs import JobStore
+from dcldm_plugin.library import Library
+from dcldm_plugin.session import Session
+from dcldm_plugin.types import Clip, Placement, TimelineTarget
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+class Notebook(Host):
+    """A host that places nothing and writes down what it is told."""
+
+    name = "notebook"
+
+    def __init__(self) -> None:
+        self.words: list[HostWord] = []
+        self.news: list[News] = []
+
+    def place(self, clips: Sequence[Clip], target: TimelineTarget) -> Sequence[Placement]:
+        return [Placement(clip.id, self.name, "item", target.track, target.position) for clip in clips]
+
+    def hear(self, word: HostWord) -> None:
+        self.words.append(word)
+
+    def show(self, news: News) -> None:
+        self.news.append(news)
+
+    def describe(self) -> Mapping[str, object]:
+        return {"pages": len(self.words)}
+
+
+class Client:
+    """What a sender of OSC sees: its socket and the JSON of the replies."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.settimeout(60)
+        self.socket.connect(("127.0.0.1", port))
+
+    def send(self, address: str, *arguments: str | float | bool) -> None:
+        self.socket.send(encode(address, *arguments))
+
+    def next(self) -> tuple[str, dict[str, Any]]:
+        [(address, [text])] = decode(self.socket.recv(65_535))
+        return address, json.loads(text)
+
+    def ask(self, address: str, *arguments: str | float | bool) -> dict[str, Any]:
+        self.send(address, *arguments)
+        answered, reply = self.next()
+        assert answered == f"/reply{address}"
+        return reply
+
+    def until_over(self, job_id: str) -> list[dict[str, Any]]:
+        replies = []
+        while True:
+            address, reply = self.next()
+            assert (address, reply["id"]) == ("/reply/dcldm/generate", job_id)
+            replies.append(reply)
+            if reply["status"] not in {"accepted", "progress", "clip"}:
+                return replies
+
+
+@pytest.fixture
+def notebook() -> Notebook:
+    return Notebook()
+
+
+@pytest.fixture
+def port(tmp_path: Path, notebook: Notebook) -> Iterator[int]:
+    hosts: dict[str, Host] = {"folder": FolderHost(tmp_path / "inbox"), "notebook": notebook}
+    library = Library(tmp_path / "library", tmp_path / "library" / "index.sqlite")
+    jobs = JobStore(tmp_path / "library" / "index.sqlite")
+    engine = EngineProcess(tmp_path / "renders")
+    session = Session(library, jobs, engine, hosts)
+    osc = OscSocket(0)
+    api = Api(session, library, hosts, osc, model="tone")
+    session.subscribe(api.follow)
+    osc.start(api.receive, api.refuse)
+    yield osc.port
+    osc.stop()
+    for part in (session, engine, jobs, library):
+        part.close()
+
+
+@pytest.fixture
+def client(port: int) -> Iterator[Client]:
+    one = Client(port)
+    yield one
+    one.socket.close()
+
+
+def test_the_readme_has_the_table() -> None:
+    marker = "<!-- osc-api -->"
+    parts = README.read_text(encoding="utf-8").split(marker)
+    assert len(parts) == 3, f"README.md must have {marker} twice, around the table"
+    assert parts[1].strip() == markdown().strip()
+
+
+def test_ping(client: Client) -> None:
+    reply = client.ask("/dcldm/ping")
+    assert reply["status"] == "ok"
+    assert reply["hosts"]["notebook"] == {"pages": 0}
+
+
+def test_from_a_prompt_to_placed_clips(client: Client, tmp_path: Path) -> None:
+    client.send("/dcldm/generate", "job-1", "rain", 0.5, 2, 7, "", "folder", "", 11)
+    replies = client.until_over("job-1")
+    statuses = [reply["status"] for reply in replies]
+    assert statuses[0] == "accepted" and statuses[-1] == "done"
+    assert statuses.count("clip") == 2 and "progress" in statuses
+    assert {"stage", "fraction", "variation"} <= next(r for r in replies if r["status"] == "progress").keys()
+    done = replies[-1]
+    assert [clip["variation"] for clip in done["clips"]] == [0, 1]
+    assert all(Path(clip["path"]).is_file() for clip in done["clips"])
+    assert [placement["position"] for placement in done["placements"]] == [11, 11]
+    assert len(list((tmp_path / "inbox").glob("*.wav"))) == 2
+
+
+def test_the_same_id_again_is_the_same_job(client: Client, port: int, tmp_path: Path) -> None:
+    client.send("/dcldm/generate", "job-1", "rain", 0.5)
+    done = client.until_over("job-1")[-1]
+    second = Client(port)
+    again = second.ask("/dcldm/generate", "job-1", "rain", 0.5)
+    second.socket.close()
+    assert again == done
+    assert len(list((tmp_path / "library").rglob("*.wav"))) == 1
+
+
+def test_numbers_come_in_every_type(client: Client) -> None:
+    client.send("/dcldm/generate", "job-1", "rain", True, 2.0, 3.0)  # T, f, f
+    assert len(client.until_over("job-1")[-1]["clips"]) == 2
+
+
+def test_status_of_one_and_of_all(client: Client) -> None:
+    client.send("/dcldm/generate", "job-1", "rain", 0.5)
+    done = client.until_over("job-1")[-1]
+    assert client.ask("/dcldm/status", "job-1") == done
+    assert client.ask("/dcldm/status")["jobs"] == [{"id": "job-1", "status": "done"}]
+    assert client.ask("/dcldm/status", "nothing")["status"] == "error"
+
+
+def test_cancel(client: Client) -> None:
+    for job_id in ("job-1", "job-2"):
+        assert client.ask("/dcldm/generate", job_id, "slow rain", 0.5, 32)["status"] == "accepted"
+    client.send("/dcldm/cancel", "job-2")
+    client.send("/dcldm/cancel", "job-1")
+    over, accepted = {}, []
+    while len(over) < 2 or len(accepted) < 2:
+        address, reply = client.next()
+        if address == "/reply/dcldm/cancel":
+            accepted.append(reply["status"])
+        elif reply["status"] not in {"progress", "clip"}:
+            over[reply["id"]] = reply["status"]
+    assert over == {"job-1": "cancelled", "job-2": "cancelled"}
+    assert accepted == ["accepted", "accepted"]
+    assert client.ask("/dcldm/cancel", "nothing")["status"] == "error"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ((), "'id' is missing"),
+        (("job-1",), "'prompt' is missing"),
+        (("job-1", ""), "'prompt' is missing"),
+        (("job-1", "   "), "empty"),
+        (("job-1", 7), "'prompt' must be a text"),
+        (("job 1", "rain"), "letters, digits"),
+        (("job-1", "r" * 7000), "7,000 characters"),
+        (("job-1", "rain\x07"), "U+0007"),
+        (("job-1", "rain", 0.0), "length"),
+        (("job-1", "rain", math.nan), "length"),
+        (("job-1", "rain", 1e9), "length"),
+        (("job-1", "rain", "long"), "'seconds' must be a number"),
+        (("job-1", "rain", 1.0, 0), "variations"),
+        (("job-1", "rain", 1.0, 10_000), "variations"),
+        (("job-1", "rain", 1.0, 1.5), "whole number"),
+        (("job-1", "rain", 1.0, 1, -1), "seed"),
+        (("job-1", "rain", 1.0, 1, 2.0**63), "seed"),
+        (("job-1", "rain", 1.0, 1, 1, "nothing"), "no model named 'nothing'"),
+        (("job-1", "rain", 1.0, 1, 1, "", "reaper"), "'reaper'"),
+        (("job-1", "rain", 1.0, 1, 1, "", "folder", "", -5), "position"),
+        (("job-1", "rain", 1.0, 1, 1, "", "folder", "", 0, 1), "sample rate"),
+        (("job-1", "rain", *[1.0] * 30), "32 arguments"),
+    ],
+)
+def test_bad_input_is_answered_with_a_sentence(
+    client: Client, arguments: tuple[str | float, ...], complaint: str
+) -> None:
+    reply = client.ask("/dcldm/generate", *arguments)
+    assert reply["status"] == "error"
+    assert complaint in reply["error"] and reply["error"].endswith(".")
+    assert client.ask("/dcldm/status")["jobs"] == []
+
+
+@pytest.mark.parametrize("prompt", ["дождь по крыше", "מטר על הגג", "🌧️ on a 🏠"])
+def test_all_writing_is_welcome(client: Client, prompt: str) -> None:
+    client.send("/dcldm/generate", "job-1", prompt, 0.5)
+    assert client.until_over("job-1")[-1]["status"] == "done"
+
+
+def test_an_unknown_address_is_answered(client: Client) -> None:
+    assert "/dcldm/generate" in client.ask("/dcldm/nothing")["error"]
+
+
+def test_what_is_not_osc_is_answered(client: Client) -> None:
+    client.socket.send(b"hello")
+    assert client.next() == ("/reply", {"id": "", "status": "error", "error": client_complaint()})
+
+
+def client_complaint() -> str:
+    return "This is not an OSC packet; send OSC 1.0 messages or bundles."
+
+
+def test_an_answer_is_never_answered(client: Client) -> None:
+    client.send("/reply/dcldm/ping", "x")
+    assert client.ask("/dcldm/ping")["status"] == "ok"
+
+
+def test_a_host_is_heard_and_gets_news(client: Client, notebook: Notebook) -> None:
+    client.send("/dcldm/hello", "notebook", "song", 44_100.0)
+    client.send("/dcldm/placed", "notebook", "job-1", "clip", "item 7", "Track", 12_345_678_901)
+    client.send("/dcldm/failed", "notebook", "job-1", "No room.")
+    assert client.ask("/dcldm/hello", "nobody")["status"] == "error"
+    assert notebook.words == [
+        Hello("song", 44_100),
+        Placed("job-1", "clip", "item 7", "Track", 12_345_678_901),
+        PlacingFailed("job-1", "No room."),
+    ]
+    client.send("/dcldm/generate", "job-1", "rain", 0.5, 1, "", "", "notebook", "Track", 5, 48_000, "song")
+    client.until_over("job-1")
+    assert client.ask("/dcldm/generate", "job-2", "rain", 1e6, 1, "", "", "notebook")["status"] == "error"
+    statuses = [news.status for news in notebook.news]
+    assert statuses[0] == "accepted" and statuses[-2:] == ["done", "error"] and "progress" in statuses
+    assert {news.project for news in notebook.news[:-1]} == {"song"}
+
+
+def test_replies_stay_below_what_every_system_carries(client: Client) -> None:
+    client.send("/dcldm/generate", "job-1", "r" * 900, 0.1, 32)
+    done = client.until_over("job-1")[-1]
+    assert done["status"] == "done"
+    assert len(json.dumps(done)) < 9000
+
+
+def test_reading_arguments() -> None:
+    [generate] = [row.arguments for row in TABLE if row.address == "/dcldm/generate"]
+    values = read(generate, ["a", "rain", None, "", None])
+    assert values["seconds"] == 10.0 and values["variations"] == 1 and values["seed"] is None
+    with pytest.raises(InvalidInput, match="whole number"):
+        read(generate, ["a", "rain", 1, math.inf])
+
+
+def test_many_clients_at_once(port: int) -> None:
+    failures = []
+
+    def ask(number: int) -> None:
+        client = Client(port)
+        client.send("/dcldm/generate", f"job-{number}", "rain", 0.2)
+        if client.until_over(f"job-{number}")[-1]["status"] != "done":
+            failures.append(number)
+        client.socket.close()
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
