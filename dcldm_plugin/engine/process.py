@@ -164,11 +164,14 @@ class EngineProcess:
                 message = child.receive(None if deadline is None else max(0.0, deadline - time.monotonic()))
             except Empty as error:
                 raise Cancelled from error  # without waiting for a worker that does not heed it
+            if deadline is None and self._is_cancelled(request.id):
+                child.send(Cancel(request.id))
+                deadline = time.monotonic() + self._patience_seconds
             match message:
                 case None:
-                    if deadline is None and self._is_cancelled(request.id):
-                        child.send(Cancel(request.id))
-                        deadline = time.monotonic() + self._patience_seconds
+                    pass  # only woken
+                case Progress() | VariationReady() if deadline is not None:
+                    pass  # on its way when the cancel came: handling it would keep the caller waiting
                 case Progress(request_id=request.id):
                     listener(message)
                 case VariationReady(variation) if variation.request == request and variation.index in missing:
