@@ -19,7 +19,12 @@ ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = ROOT / ".venv"
 # Not declared in pyproject.toml, since it pins torch 2.1; what it really needs is (extra "audiocraft").
 AUDIOCRAFT = ["--no-deps", "audiocraft==1.3.0"]
-CHECKS = (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"], ["importlinter.cli", "lint"])
+CHECKS = (
+    ["-m", "ruff", "check", "."],
+    ["-m", "ruff", "format", "--check", "."],
+    ["-m", "mypy"],
+    ["-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"],
+)
 
 
 def python() -> str:
@@ -54,7 +59,7 @@ def main(arguments: list[str]) -> int:
         if task == "test":
             install(".[test]", AUDIOCRAFT)
             for check in CHECKS:
-                subprocess.run([python(), "-m", *check], cwd=ROOT, check=True)
+                subprocess.run([python(), *check], cwd=ROOT, check=True)
             return subprocess.call([python(), "-m", "pytest", *rest], cwd=ROOT)
     except subprocess.CalledProcessError as error:
         print(f"Stopped: {' '.join(map(str, error.cmd[1:6]))} … failed.", file=sys.stderr)
