@@ -1,0 +1,1 @@
+"""How the models are made: sounds, captions, precomputed latents, and one resumable loop for every part."""
