@@ -48,7 +48,7 @@ def install(what: str, *more: list[str]) -> None:
 
 def main(arguments: list[str]) -> int:
     """Returns the exit code of what was run."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036  (whoever calls this may have an older one)
         print("This needs Python 3.11 or newer; call this file with one.", file=sys.stderr)
         return 2
     task, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
