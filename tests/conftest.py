@@ -1,0 +1,165 @@
+"""What several test files need: tiny checkpoints, and a stand-in for the model hub.
+
+The stand-in speaks the requests that huggingface_hub makes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+SMALL_BYTES = 1000  # what is larger is declared by its SHA-256, as files in git LFS are
+LICENCE = "cc-by-nc-sa-4.0"
+
+
+@pytest.fixture(scope="session")
+def tiny() -> ModuleType:
+    """`tiny_checkpoints.py`. Imported where it is asked for, since it needs torch and most tests do not."""
+    name = "tiny_checkpoints"
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+class HubStandIn:
+    """A hub on 127.0.0.1. `files`: repository -> path -> content. The other fields make it misbehave."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, dict[str, bytes]] = {}
+        self.declared: dict[str, dict[str, Any]] = {}  # path -> size and sha256 in place of the true ones
+        self.refusals: dict[str, tuple[int, str]] = {}  # repository -> status and X-Error-Code of its files
+        self.answer: bytes | None = None  # in place of every listing
+        self.break_after: int | None = None  # bytes of one answer, then silence until `go_on`, then the end
+        self.broken, self.go_on = threading.Event(), threading.Event()
+        self.ranges: list[tuple[str, int]] = []  # each file that was asked for, and from which byte
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        self._thread.start()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def close(self) -> None:
+        self.go_on.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def listing(self, repository: str) -> dict[str, Any]:
+        siblings = []
+        for path, content in self.files[repository].items():
+            declared = self.declared.get(path, {})
+            size = declared.get("size", len(content))
+            blob = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+            sibling: dict[str, Any] = {"rfilename": path, "size": size, "blobId": blob}
+            if len(content) > SMALL_BYTES or declared:
+                sha256 = declared.get("sha256", hashlib.sha256(content).hexdigest())
+                sibling["lfs"] = {"size": size, "sha256": sha256, "pointerSize": 130}
+            siblings.append(sibling)
+        return {"id": repository, "sha": REVISION, "tags": [f"license:{LICENCE}"], "siblings": siblings}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    hub: HubStandIn
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        path = unquote(urlsplit(self.path).path).removeprefix("/")
+        if path.startswith("api/"):
+            self._listing(path.removeprefix("api/models/"))
+        elif path.startswith("cdn/"):
+            owner, repository, name = path.removeprefix("cdn/").split("/", 2)
+            self._content(name, self.hub.files[f"{owner}/{repository}"][name])
+        else:
+            repository, _, rest = path.partition("/resolve/")
+            self._resolve(repository, rest.partition("/")[2])
+
+    def _listing(self, repository: str) -> None:
+        if self.hub.answer is not None:
+            self._answer(200, self.hub.answer, {})
+        elif repository in self.hub.files:
+            listing = json.dumps(self.hub.listing(repository)).encode()
+            self._answer(200, listing, {"Content-Type": "application/json"})
+        else:
+            self._answer(404, b"", {"X-Error-Code": "RepoNotFound"})
+
+    def _resolve(self, repository: str, name: str) -> None:
+        if repository in self.hub.refusals:
+            status, code = self.hub.refusals[repository]
+            self._answer(status, b"", {"X-Error-Code": code} if code else {})
+        elif len(self.hub.files[repository][name]) > SMALL_BYTES:  # the true one sends large files from elsewhere
+            self._answer(302, b"", {"Location": f"/cdn/{repository}/{name}"})
+        else:
+            self._content(name, self.hub.files[repository][name])
+
+    def _content(self, name: str, content: bytes) -> None:
+        hub = self.hub
+        first = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").partition("-")[0])
+        hub.ranges.append((name, first))
+        status, body = (206, content[first:]) if first else (200, content)
+        headers = {"Content-Range": f"bytes {first}-{len(content) - 1}/{len(content)}"} if first else {}
+        if hub.break_after is None or len(body) <= hub.break_after:
+            self._answer(status, body, headers)
+            return
+        self._begin(status, len(body), headers)
+        self.wfile.write(body[: hub.break_after])
+        hub.break_after, self.close_connection = None, True
+        hub.broken.set()
+        hub.go_on.wait(120)
+
+    def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+        self._begin(status, len(body), headers)
+        self.wfile.write(body)
+
+    def _begin(self, status: int, length: int, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Length": str(length), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        """Nothing on stderr."""
+
+
+@pytest.fixture
+def hub() -> Iterator[HubStandIn]:
+    """A hub with tiny files under the true names of TANGO, AudioLDM, AudioGen and the T5s."""
+    stand_in = HubStandIn()
+    from dcldm_plugin.sources import PARTS
+
+    for part in PARTS.values():
+        if part.repository:
+            stand_in.files[part.repository] = {
+                name: _content(part.name, name) for names in part.required for name in [names.split("|")[0]]
+            } | {"README.md": b"not asked for", "flax_model.msgpack": bytes(5000)}
+    yield stand_in
+    stand_in.close()
+
+
+def _content(part: str, name: str) -> bytes:
+    """Small for configurations, beyond what git holds for weights; each its own."""
+    seed = f"{part}/{name}"
+    if name.endswith(".json"):
+        return json.dumps({"of": seed}).encode()
+    numbers = hashlib.sha256(seed.encode()).digest() * 100
+    if not name.endswith(".safetensors"):
+        return numbers
+    header = {"w": {"dtype": "U8", "shape": [len(numbers)], "data_offsets": [0, len(numbers)]}}
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + numbers
