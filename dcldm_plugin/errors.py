@@ -21,3 +21,15 @@ class EngineFailed(DcldmError):
 
 class Cancelled(Exception):
     """Raised by a `Report` to leave a loop at the next step. Not an error: somebody asked for it."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory, of the machine or of its GPU, ran out.
+
+    torch has `OutOfMemoryError` for CUDA; its CPU and Metal allocators raise a plain RuntimeError.
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    text = str(error).lower()
+    phrases = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, RuntimeError) and any(phrase in text for phrase in phrases)

@@ -58,6 +58,15 @@ def _number(value: object, what: str, low: float, high: float, unit: str = "") -
     return float(value)
 
 
+def _interval(value: object, what: str) -> tuple[float, float]:
+    """Two fractions 0 <= first < second <= 1; JSON has them as a list."""
+    if isinstance(value, tuple | list) and len(value) == 2:
+        first, second = (_number(end, what, 0.0, 1.0) for end in value)
+        if first < second:
+            return first, second
+    raise InvalidInput(f"The {what} must be two rising numbers from 0 to 1.")
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """What to make, and what to keep out of it."""
@@ -95,11 +104,18 @@ class Seeds:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the latent is sampled. None means the model's own default."""
+    """How the latent is sampled. None means the model's own default.
+
+    `guidance_interval` is the part of the steps that are guided, as fractions: (0, 1) is all of them, (0, 0.5)
+    the first and noisier half. `purify` is how far a bridge takes AudioGen's sound back into noise before it is
+    denoised under the text: 0 leaves it as it is, 1 leaves next to nothing of it.
+    """
 
     sampler: str | None = None
     steps: int | None = None
     guidance_scale: float | None = None
+    guidance_interval: tuple[float, float] | None = None
+    purify: float | None = None
 
     def __post_init__(self) -> None:
         if self.sampler is not None:
@@ -108,6 +124,10 @@ class Sampling:
             _integer(self.steps, "number of steps", 1, 1000)
         if self.guidance_scale is not None:
             _number(self.guidance_scale, "guidance scale", 0.0, 30.0)
+        if self.guidance_interval is not None:
+            object.__setattr__(self, "guidance_interval", _interval(self.guidance_interval, "guidance interval"))
+        if self.purify is not None:
+            _number(self.purify, "purify control", 0.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,19 +27,20 @@ class DcldmBackend:
         self.info, self.model = info, model
 
     def render(self, request: GenerationRequest, report: Report) -> Iterator[Rendered]:
-        """One take after the other, so that each can be heard while the next is made."""
+        """As many takes at once as the model's placement says; by itself each can be heard while the next is made."""
         if request.seconds > self.info.longest_seconds:
             raise InvalidInput(
                 f"The model {self.info.name!r} makes at most {self.info.longest_seconds:g} s; "
                 f"ask for less than {request.seconds:g} s."
             )
+        if request.sampling.purify is not None and self.model.config.defaults.purify is None:
+            raise InvalidInput(f"The model {self.info.name!r} has nothing to purify; leave it out or use a bridge.")
         sampling = self.model.config.defaults.fill(request.sampling)
         assert sampling.sampler is not None
         make_sampler(sampling.sampler)  # an unknown name is refused before anything is computed
-        for index, seeds in enumerate(request.seeds):
-            audio = self.model.generate(
-                request.prompt.text, request.prompt.negative, request.seconds, seeds, sampling, report
-            )
+        prompt = request.prompt
+        takes = self.model.takes(prompt.text, prompt.negative, request.seconds, request.seeds, sampling, report)
+        for index, audio in enumerate(takes):
             samples = audio.cpu().numpy().astype(np.float32)[None]
             if not np.isfinite(samples).all():
                 raise EngineFailed(

@@ -12,6 +12,7 @@ from importlib.metadata import entry_points
 
 from dcldm_plugin.backends.base import Backend
 from dcldm_plugin.errors import InvalidInput
+from dcldm_plugin.sources import MODELS
 from dcldm_plugin.types import ModelInfo, Report
 
 BUILTIN = ModelInfo(
@@ -47,6 +48,8 @@ class Entry:
 ENTRIES = (
     Entry(BUILTIN, "dcldm_plugin.backends.dcldm:make_builtin"),
     Entry(TONE, "dcldm_plugin.backends.tone:make"),
+    Entry(MODELS["tango"].info, "dcldm_plugin.backends.tango:make_tango"),
+    Entry(MODELS["tango-bridge"].info, "dcldm_plugin.backends.tango:make_bridge"),
 )
 
 

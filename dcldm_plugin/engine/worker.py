@@ -44,7 +44,7 @@ from dcldm_plugin.engine.protocol import (
     encode,
     take_path,
 )
-from dcldm_plugin.errors import Cancelled, DcldmError, EngineFailed, InvalidInput
+from dcldm_plugin.errors import Cancelled, DcldmError, EngineFailed, InvalidInput, is_out_of_memory
 from dcldm_plugin.types import Variation
 
 if TYPE_CHECKING:
@@ -226,18 +226,6 @@ def _unexpected(request_id: str, error: BaseException) -> Failed:
         return Failed(request_id, "memory", f"The model ran out of memory; {advice}.")
     what = " ".join(f"{type(error).__name__} {error}".split())[:MAX_MESSAGE_CHARACTERS]
     return Failed(request_id, "bug", f"The model stopped unexpectedly ({what}); the log has the details.")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory, of the machine or of its GPU, ran out.
-
-    torch has `OutOfMemoryError` for CUDA; its CPU and Metal allocators raise a plain RuntimeError.
-    """
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    text = str(error).lower()
-    phrases = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(error, RuntimeError) and any(phrase in text for phrase in phrases)
 
 
 def _private_streams() -> tuple[BinaryIO, BinaryIO]:

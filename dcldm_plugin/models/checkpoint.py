@@ -57,7 +57,7 @@ def build(sizes: Sizes, text: TextEncoder) -> DualConditionedLatentDiffusion:
     if sizes.denoiser_kind == "transformer":
         denoiser: nn.Module = DualTransformer(TransformerConfig(**sizes.denoiser))
     elif sizes.denoiser_kind == "unet":
-        denoiser = DualUNet(sizes.denoiser["unet"], tuple(sizes.denoiser["places"]), sizes.denoiser["plan_width"])
+        denoiser = DualUNet(**{"config" if name == "unet" else name: value for name, value in sizes.denoiser.items()})
     else:
         raise BrokenModel(
             f"This model has a denoiser of the kind {sizes.denoiser_kind!r}, which this version does not know;"

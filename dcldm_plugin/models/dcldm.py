@@ -6,28 +6,34 @@ also loads the public full-size weights.
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from transformers import EncodecModel
 
-from dcldm_plugin.models import acoustic_lm
+from dcldm_plugin.models import acoustic_lm, encodings
 from dcldm_plugin.models.denoiser import Conditions, Denoiser, guided
+from dcldm_plugin.models.device import Placement, Staged, compile_blocks, render_in_batches
 from dcldm_plugin.models.latent import LatentSpace, MelRange
-from dcldm_plugin.models.mel import MelConfig
+from dcldm_plugin.models.mel import MelConfig, MelSpectrogram
 from dcldm_plugin.models.plan import PlanModel
-from dcldm_plugin.models.schedule import make_sampler
+from dcldm_plugin.models.schedule import Prediction, make_sampler
 from dcldm_plugin.models.text import TextEncoder
 from dcldm_plugin.types import Report, Sampling, Seeds
-
 
 # Below this width a token's matrices are too small to share: a second thread gains nothing on a quiet machine
 # and costs seven times the time on a busy one.
 SMALL_WIDTH = 512
+EMPTY_SEED = 0  # of the plan for the empty text, where the model does not bring one
+PLANS_KEPT = 64  # a few kilobytes each; more than the variations of one request
+WHOLE = (0.0, 1.0)
 
 
 @contextmanager
@@ -40,9 +46,18 @@ def _one_thread(wanted: bool) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+def _within(report: Report, first: float, last: float) -> Report:
+    """A report whose 0 … 1 is first … last of another's."""
+    return lambda stage, fraction: report(stage, first + (last - first) * fraction)
+
+
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """How this model is sampled unless a request says otherwise."""
+    """How this model is sampled unless a request says otherwise.
+
+    `guidance_interval` and `purify`: see `Sampling`; only a bridge has the latter. The others that a request
+    does not give are the language model's.
+    """
 
     sampler: str = "dpm++"
     steps: int = 12
@@ -50,6 +65,8 @@ class Defaults:
     temperature: float = 1.0
     top_k: int = 50
     plan_guidance_scale: float = 1.0
+    guidance_interval: tuple[float, float] = WHOLE
+    purify: float | None = None
 
     def fill(self, wish: Sampling) -> Sampling:
         """The wish with what it leaves open filled in."""
@@ -57,41 +74,100 @@ class Defaults:
             sampler=wish.sampler or self.sampler,
             steps=wish.steps or self.steps,
             guidance_scale=self.guidance_scale if wish.guidance_scale is None else wish.guidance_scale,
+            guidance_interval=wish.guidance_interval or self.guidance_interval,
+            purify=self.purify if wish.purify is None or self.purify is None else wish.purify,
         )
+
+
+# For the public weights: the guidance scale with which the paper scores best (figure 2), AudioGen's own values
+# for the plan, and 25 evaluations in place of the paper's 200. Guidance does its work in the middle of the
+# steps, harms in the noisiest and is lost on the cleanest (https://arxiv.org/abs/2404.07724).
+FULL_SIZE_DEFAULTS = Defaults(
+    steps=25, guidance_scale=4.0, top_k=250, plan_guidance_scale=3.0, guidance_interval=(0.2, 0.8)
+)
 
 
 @dataclass(frozen=True, slots=True)
 class ChainConfig:
-    """What the parts do not say themselves."""
+    """What the parts do not say themselves.
+
+    prediction: what the denoiser was trained to predict; TANGO's is v.
+    encoding: how the plan is told to the denoiser, as E_t2a ("ag") or E'_t2a ("ag_vae") of section 2.2.
+    zero_padding: the language model was trained with zeros for padding and for the empty text (AudioGen).
+    stored_empty_plan: the model brings its plan for the empty text; otherwise it is made once a length.
+    longest_plan_seconds: what the language model was trained on, where that is less than the longest clip.
+    """
 
     mel: MelConfig = field(default_factory=MelConfig)
     mel_range: MelRange = field(default_factory=MelRange)
     shortest_steps: int = 64  # latent steps: the denoiser never saw shorter ones
     longest_steps: int = 128
     defaults: Defaults = field(default_factory=Defaults)
+    prediction: Prediction = "v_prediction"
+    encoding: Literal["ag", "ag_vae"] = "ag"
+    zero_padding: bool = False
+    stored_empty_plan: bool = True
+    longest_plan_seconds: float | None = None
 
 
-class DualConditionedLatentDiffusion(nn.Module):
-    """The chain. `empty_plan` [codebooks, frames] is the language model's plan for the empty text (eq. 8)."""
+@dataclass(frozen=True, slots=True)
+class PlanKey:
+    """What a plan depends on, within one loaded model."""
+
+    text: str
+    seed: int
+    frames: int
+    temperature: float
+    top_k: int
+    guidance_scale: float
+
+
+class DualConditionedLatentDiffusion(Staged):
+    """The chain. `empty_plan` [codebooks, frames] is the language model's plan for the empty text (eq. 8).
+
+    plan_text: the language model's own text encoder, where it is not the denoiser's (AudioGen reads with T5,
+        TANGO with FLAN-T5).
+    plan_model, codec: None for a denoiser that is told the text alone (TANGO).
+    loaders: for parts that are given as None since they are to be loaded when their turn comes: "text",
+        "plan_text", "plan_model", "denoiser".
+    """
 
     empty_plan: Tensor
+    text: TextEncoder
+    plan_text: TextEncoder | None
+    plan_model: PlanModel
+    codec: EncodecModel
+    denoiser: nn.Module
 
     def __init__(
         self,
         config: ChainConfig,
-        text: TextEncoder,
-        plan_model: PlanModel,
-        codec: EncodecModel,
-        denoiser: nn.Module,
+        text: TextEncoder | None,
+        plan_model: PlanModel | None,
+        codec: EncodecModel | None,
+        denoiser: nn.Module | None,
         space: LatentSpace,
         vocoder: Callable[[Tensor], Tensor],
+        *,
+        plan_text: TextEncoder | None = None,
+        placement: Placement | None = None,
+        loaders: Mapping[str, Callable[[], nn.Module]] | None = None,
     ) -> None:
-        super().__init__()
-        self.config, self.vocoder = config, vocoder
-        self.text, self.plan_model, self.codec = text, plan_model, codec
-        self.denoiser, self.space = denoiser, space
-        frames = self.plan_frames(config.longest_steps)
-        self.register_buffer("empty_plan", torch.zeros(codec.config.num_quantizers, frames, dtype=torch.long))
+        super().__init__(placement or Placement(), loaders or {})
+        self.config, self.vocoder, self.analysis = config, vocoder, MelSpectrogram(config.mel)
+        parts = {"text": text, "plan_text": plan_text, "plan_model": plan_model, "codec": codec, "denoiser": denoiser}
+        for name, part in parts.items():  # an attribute that is None would hide the part that comes later
+            self.register_module(name, part)
+        self.space = space
+        if denoiser is not None and self.placement.compile:
+            compile_blocks(denoiser)
+        for module in (codec, space, vocoder, self.analysis):  # small enough to stay
+            if isinstance(module, nn.Module):
+                module.to(self.placement.device)
+        self._plans: OrderedDict[PlanKey, Tensor] = OrderedDict()
+        if codec is not None:
+            frames = self.plan_frames(config.longest_steps)
+            self.register_buffer("empty_plan", torch.zeros(codec.config.num_quantizers, frames, dtype=torch.long))
 
     @property
     def latent_rate(self) -> float:
@@ -106,9 +182,9 @@ class DualConditionedLatentDiffusion(nn.Module):
 
     def plan_frames(self, steps: int) -> int:
         """Plan frames that last as long as some latent steps."""
-        return math.ceil(steps / self.latent_rate * self.codec.config.frame_rate)
+        seconds = min(steps / self.latent_rate, self.config.longest_plan_seconds or math.inf)
+        return math.ceil(seconds * self.codec.config.frame_rate)
 
-    @torch.inference_mode()
     def generate(
         self, prompt: str, negative: str, seconds: float, seeds: Seeds, sampling: Sampling, report: Report
     ) -> Tensor:
@@ -117,22 +193,51 @@ class DualConditionedLatentDiffusion(nn.Module):
         The structure seed draws the plan, the texture seed the noise. `report` is called at every step of
         both loops and may raise.
         """
-        # 1. Both texts. The second is what guidance leads away from.
+        return next(iter(self.takes(prompt, negative, seconds, [seeds], sampling, report)))
+
+    @torch.inference_mode()
+    def takes(
+        self,
+        prompt: str,
+        negative: str,
+        seconds: float,
+        seeds: Sequence[Seeds],
+        sampling: Sampling,
+        report: Report,
+    ) -> Iterator[Tensor]:
+        """Takes of one prompt, each as by `generate`, as many at once as the placement says."""
         report("reading", 0.0)
-        states, mask = self.text([prompt, negative])
+        with self.at_work("text"):
+            states, mask = self.text([prompt, negative])  # the second is what guidance leads away from
         steps = self.latent_steps(seconds)
+        if self.placement.keep != "device":  # each part comes to the device once, not once a take
+            self._encoded_plans(prompt, steps, [each.structure for each in seeds], report)
 
-        # 2. The plan: what happens when.
-        codes = self.plan(states[:1], mask[:1], steps, seeds.structure, report)
+        def batch(items: range) -> Iterator[Tensor]:
+            chosen = [seeds[item] for item in items]
+            # 1. The plans: what happens when. Those of the prompt, then the empty text's for each.
+            plans = self._encoded_plans(prompt, steps, [each.structure for each in chosen], report)
 
-        # 3. The sound's latent, from noise.
-        frames = codes.shape[-1]
-        both = torch.cat([codes, self.empty_plan[None, :, :frames]])
-        conditions = Conditions(states, mask, acoustic_lm.latents(self.codec, both))
-        noise = self.noise(steps, seeds.texture)
-        z = self.denoise(noise, conditions, sampling, report)
+            # 2. The sounds' latents, from noise.
+            count = len(chosen)
+            conditions = Conditions(states.repeat_interleave(count, 0), mask.repeat_interleave(count, 0), plans)
+            noise = torch.cat([self.noise(steps, each.texture) for each in chosen])
+            latents = self.denoise(noise, conditions, sampling, report)
 
-        # 4. Sound.
+            # 3. Sound, one by one: the vocoder needs more memory than all else.
+            for z in latents:
+                yield self._sound(z[None], seconds, report)
+
+        with self.at_work("denoiser"):
+            yield from render_in_batches(
+                len(seeds), batch, self.placement.batch, self._take_fewer, self.placement.device
+            )
+
+    def _take_fewer(self, batch: int) -> None:
+        logging.getLogger(__name__).warning("Memory ran out: making %d takes at once from now on.", batch)
+        self.placement = replace(self.placement, batch=batch)
+
+    def _sound(self, z: Tensor, seconds: float, report: Report) -> Tensor:
         report("decoding", 0.0)
         log_mel = self.space.decode(z)
         report("decoding", 0.5)
@@ -140,26 +245,88 @@ class DualConditionedLatentDiffusion(nn.Module):
         report("decoding", 1.0)
         return audio
 
-    def plan(self, states: Tensor, mask: Tensor, steps: int, seed: int, report: Report | None) -> Tensor:
-        """Tokens [1, codebooks, frames] for text states [1, tokens, width]."""
+    def _encoded_plans(self, prompt: str, steps: int, seeds: Sequence[int], report: Report) -> Tensor:
+        """Acoustic encodings [2 n, frames, width]: of the prompt's plans, then the empty text's for each."""
+        count = len(seeds)
+        if self._modules["codec"] is None:
+            return torch.zeros(2 * count, 0, 0, device=self.placement.device)
+        frames = self.plan_frames(steps)
+        if self.config.stored_empty_plan:
+            codes, empty = self.plans(prompt, frames, seeds, report), self.empty_plan[None, :, :frames]
+        else:
+            codes = self.plans(prompt, frames, seeds, _within(report, 0.0, 0.5))
+            empty = self.plans("", frames, [EMPTY_SEED], _within(report, 0.5, 1.0))
+        encoded = self.encoded(torch.cat([codes, empty.to(codes.device)]), steps)
+        return torch.cat([encoded[:count], encoded[count:].expand(count, -1, -1)])
+
+    @torch.inference_mode()
+    def encoded(self, codes: Tensor, steps: int) -> Tensor:
+        """E_t2a or E'_t2a of codes [n, codebooks, frames] that last `steps` latent steps: [n, length, width]."""
+        vectors = acoustic_lm.latents(self.codec, codes)
+        if self.config.encoding == "ag":
+            return vectors
+        audio = torch.as_tensor(self.codec.decoder(vectors.transpose(1, 2)))[:, 0]
+        samples = steps * self.space.ratio * self.config.mel.hop
+        return encodings.vae_encoding(self.space, encodings.fitted(audio, samples), self.analysis)
+
+    @torch.inference_mode()
+    def plans(self, text: str, frames: int, seeds: Sequence[int], report: Report) -> Tensor:
+        """The plans [n, codebooks, frames] of a text and some seeds; those that were made before cost nothing."""
         defaults = self.config.defaults
-        project = self.plan_model.enc_to_dec_proj
-        empty_states, empty_mask = self.text([""])
-        with _one_thread(self.plan_model.lm.config.hidden_size < SMALL_WIDTH):
-            return acoustic_lm.sample_codes(
-                self.plan_model.lm,
-                project(states),
-                mask,
-                self.plan_frames(steps),
-                generators=[torch.Generator().manual_seed(seed)],
-                temperature=defaults.temperature,
-                top_k=defaults.top_k,
-                guidance_scale=defaults.plan_guidance_scale,
-                empty_states=project(empty_states),
-                empty_mask=empty_mask,
-                zero_padding=False,
-                report=report,
+        # Led from the empty text, the empty text stays where it is.
+        scale = defaults.plan_guidance_scale if text else 1.0
+        keys = [PlanKey(text, seed, frames, defaults.temperature, defaults.top_k, scale) for seed in seeds]
+        missing = [key for key in dict.fromkeys(keys) if key not in self._plans]
+        if missing:
+            reader = "text" if self.plan_text is None and "plan_text" not in self.loaders else "plan_text"
+            with self.at_work(reader):
+                states, mask = getattr(self, reader)([text])
+            made = self._sample(
+                states, mask if text or not self.config.zero_padding else torch.zeros_like(mask), missing, report
             )
+            self._plans.update(zip(missing, made.cpu(), strict=True))
+        for key in keys:
+            self._plans.move_to_end(key)
+        codes = torch.stack([self._plans[key] for key in keys]).to(self.placement.device)
+        while len(self._plans) > PLANS_KEPT:
+            self._plans.popitem(last=False)
+        return codes
+
+    @torch.inference_mode()
+    def plan(self, states: Tensor, mask: Tensor, steps: int, seed: int, report: Report | None) -> Tensor:
+        """Tokens [1, codebooks, frames] for text states [1, tokens, width], made anew."""
+        defaults = self.config.defaults
+        key = PlanKey(
+            "", seed, self.plan_frames(steps), defaults.temperature, defaults.top_k, defaults.plan_guidance_scale
+        )
+        return self._sample(states, mask, [key], report)
+
+    def _sample(self, states: Tensor, mask: Tensor, keys: Sequence[PlanKey], report: Report | None) -> Tensor:
+        """Tokens [n, codebooks, frames] for n seeds and one text's states [1, tokens, width]."""
+        key, count, zeros = keys[0], len(keys), self.config.zero_padding
+        empty_states = empty_mask = None
+        if key.guidance_scale != 1.0 and not zeros:
+            with self.at_work("text"):
+                empty_states, empty_mask = self.text([""])
+        with self.at_work("plan_model"):
+            model = self.plan_model
+            project = model.enc_to_dec_proj
+            dtype = project.weight.dtype
+            with _one_thread(model.lm.config.hidden_size < SMALL_WIDTH):
+                return acoustic_lm.sample_codes(
+                    model.lm,
+                    project(states.to(dtype)).expand(count, -1, -1),
+                    mask.expand(count, -1),
+                    key.frames,
+                    generators=[torch.Generator().manual_seed(each.seed) for each in keys],
+                    temperature=key.temperature,
+                    top_k=key.top_k,
+                    guidance_scale=key.guidance_scale,
+                    empty_states=None if empty_states is None else project(empty_states.to(dtype)),
+                    empty_mask=empty_mask,
+                    zero_padding=zeros,
+                    report=report,
+                )
 
     def noise(self, steps: int, seed: int) -> Tensor:
         """Standard normal z_T [1, channels, steps, bands], the same on every device."""
@@ -169,26 +336,42 @@ class DualConditionedLatentDiffusion(nn.Module):
         whole = torch.randn(1, self.config.longest_steps, channels, bands, generator=generator)
         return whole[:, :steps].transpose(1, 2).to(self.space.mean.device)
 
+    @torch.inference_mode()
     def denoise(self, noise: Tensor, conditions: Conditions, sampling: Sampling, report: Report) -> Tensor:
-        """Reverse diffusion (equations 4-7) with guidance (equation 8).
+        """Reverse diffusion (equations 4-7) with guidance (equation 8) in the steps of the interval.
 
         noise [n, channels, time, mel]; conditions of n prompts, then of n empty texts. Guidance scale 1
         leaves the second half out.
         """
         assert sampling.sampler and sampling.steps and sampling.guidance_scale is not None
-        denoiser: Denoiser = self.denoiser
-        scheduler = make_sampler(sampling.sampler)
-        scheduler.set_timesteps(sampling.steps, device=noise.device)
-        generator = torch.Generator().manual_seed(int(noise[0, 0, 0, 0].view(torch.int32).item()) % 2**31)
-        z: Tensor = noise * scheduler.init_noise_sigma
-        for index, t in enumerate(scheduler.timesteps):
-            report("denoising", index / sampling.steps)
-            batch_t = t.expand(len(z))
-            if sampling.guidance_scale == 1.0:
-                prediction = denoiser(z, batch_t, conditions.first(len(z)))
-            else:
-                prediction = guided(denoiser, z, batch_t, conditions, sampling.guidance_scale)
-            extra = {"generator": generator} if sampling.sampler == "ddpm" else {}
-            z = scheduler.step(prediction, t, z, **extra).prev_sample
+        with self.at_work("denoiser"):
+            denoiser: Denoiser = self.denoiser
+            dtype = next(self.denoiser.parameters()).dtype
+            told = conditions.to(noise.device, dtype)
+            alone = told.first(len(noise))
+            first, last = sampling.guidance_interval or WHOLE
+            scheduler = make_sampler(sampling.sampler, self.config.prediction)
+            scheduler.set_timesteps(sampling.steps, device=noise.device)
+            extra = {"generator": _generators(noise)} if sampling.sampler == "ddpm" else {}
+            start, z = self.begin(scheduler, noise, conditions, sampling)
+            for index, t in enumerate(scheduler.timesteps[start:], start):
+                fraction = index / sampling.steps
+                report("denoising", fraction)
+                given, times = z.to(dtype), t.expand(len(z))
+                if sampling.guidance_scale == 1.0 or not first <= fraction < last:
+                    prediction = denoiser(given, times, alone)
+                else:
+                    prediction = guided(denoiser, given, times, told, sampling.guidance_scale)
+                z = scheduler.step(prediction.to(z.dtype), t, z, **extra).prev_sample
         report("denoising", 1.0)
         return z
+
+    def begin(self, scheduler: Any, noise: Tensor, conditions: Conditions, sampling: Sampling) -> tuple[int, Tensor]:
+        """At which step of the scheduler the reverse process begins, and from which z_t: from noise alone."""
+        return 0, noise * scheduler.init_noise_sigma
+
+
+def _generators(noise: Tensor) -> list[torch.Generator]:
+    """One for the further noise of each item, which depends on the item's own first noise alone."""
+    first = noise[:, 0, 0, 0].cpu().view(torch.int32) if noise.dim() == 4 else noise
+    return [torch.Generator().manual_seed(int(seed) % 2**31) for seed in first]

@@ -28,6 +28,10 @@ class Conditions:
         """Those of the first `count` items."""
         return Conditions(self.text[:count], self.text_mask[:count], self.plan[:count])
 
+    def to(self, device: torch.device, dtype: torch.dtype) -> Conditions:
+        """The same as the denoiser takes them."""
+        return Conditions(self.text.to(device, dtype), self.text_mask.to(device), self.plan.to(device, dtype))
+
 
 class Denoiser(Protocol):
     """Predicts v (or the noise, as its schedule says) from a noisy latent."""

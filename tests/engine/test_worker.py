@@ -24,7 +24,7 @@ from dcldm_plugin.engine.protocol import (
     decode_message,
     encode,
 )
-from dcldm_plugin.engine.worker import is_out_of_memory
+from dcldm_plugin.errors import is_out_of_memory
 from dcldm_plugin.types import GenerationRequest, Sampling
 
 ENDLESS = Sampling(steps=1000)  # with the word "slow": twenty seconds

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from dcldm_plugin.models.denoiser import Conditions, guided
 from dcldm_plugin.models.transformer import DualTransformer, TransformerConfig
-from dcldm_plugin.models.unet import PLACES, DualUNet, tango_config
+from dcldm_plugin.models.unet import PLACES, Block, Condition, DualUNet, tango_config
 
 TINY_UNET: dict[str, Any] = {
     "in_channels": 4,
@@ -25,11 +26,14 @@ TINY_UNET: dict[str, Any] = {
 TINY_TRANSFORMER = TransformerConfig(text_width=24, plan_width=8, width=32, heads=2, blocks=2)
 
 
+KINDS = ["transformer", "unet", "light unet"]
+
+
 def make(kind: str) -> nn.Module:
     torch.manual_seed(0)
     if kind == "transformer":
         return DualTransformer(TINY_TRANSFORMER)
-    return DualUNet(TINY_UNET, ("down", "up"), plan_width=8)
+    return DualUNet(TINY_UNET, ("down", "up"), plan_width=8, block="light" if kind == "light unet" else "faithful")
 
 
 def conditions(batch: int, seed: int = 0) -> Conditions:
@@ -59,17 +63,58 @@ def test_full_size_parameter_counts_of_table_1(places: tuple[str, ...], paramete
     assert len(base) == 686  # TANGO's tensors, under their own names
 
 
-@pytest.mark.parametrize("places", [("down",), ("mid",), ("up",), ("down", "up"), PLACES])
-def test_untrained_plan_leaves_the_base_unet_bit_for_bit(places: tuple[str, ...]) -> None:
+def full_size(
+    places: tuple[str, ...], block: Block = "faithful", condition: Condition = "text"
+) -> tuple[DualUNet, int]:
+    """A network on the meta device, and the operations of one evaluation for 10.24 s."""
+    with torch.device("meta"):
+        network = DualUNet(tango_config(), places, block=block, condition=condition)
+        mask = torch.ones(1, 16, dtype=torch.bool)
+        told = Conditions(torch.zeros(1, 16, 1024), mask, torch.zeros(1, 512, 128))
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            network(torch.zeros(1, 8, 256, 16), torch.zeros(1), told)
+    return network, counter.get_total_flops()
+
+
+def test_what_a_faithful_and_a_light_block_cost() -> None:
+    _, base = full_size(())
+    _, faithful = full_size(("down", "up"))
+    network, light = full_size(("down", "up"), "light")
+    assert base == pytest.approx(799e9, rel=0.01)
+    assert faithful / base == pytest.approx(1.256, abs=0.01)
+    assert light / base == pytest.approx(1.028, abs=0.005)
+    assert len([name for name in network.state_dict() if ".acoustic." not in name]) == 686
+
+
+def test_a_plan_in_the_place_of_the_text_has_table_1s_866_million_parameters() -> None:
+    network, _ = full_size((), condition="plan")
+    assert sum(parameter.numel() for parameter in network.parameters()) == 865_933_768 + 132_096
+
+
+def test_a_plan_alone_is_all_that_such_a_network_is_told() -> None:
     torch.manual_seed(1)
-    network = DualUNet(TINY_UNET, places, plan_width=8).eval()
+    network = DualUNet(TINY_UNET, (), plan_width=8, condition="plan").eval()
+    z, t, given, other = torch.randn(1, 4, 16, 8), torch.tensor([500]), conditions(1), conditions(1, seed=9)
+    with torch.inference_mode():
+        answer = network(z, t, given)
+        assert torch.equal(network(z, t, Conditions(other.text, other.text_mask, given.plan)), answer)
+        assert not torch.allclose(network(z, t, Conditions(given.text, given.text_mask, other.plan)), answer)
+    with pytest.raises(ValueError, match="places"):
+        DualUNet(TINY_UNET, ("mid",), condition="plan")
+
+
+@pytest.mark.parametrize("block", ["faithful", "light"])
+@pytest.mark.parametrize("places", [("down",), ("mid",), ("up",), ("down", "up"), PLACES])
+def test_untrained_plan_leaves_the_base_unet_bit_for_bit(places: tuple[str, ...], block: Block) -> None:
+    torch.manual_seed(1)
+    network = DualUNet(TINY_UNET, places, plan_width=8, block=block).eval()
     given, z, t = conditions(2), torch.randn(2, 4, 16, 8), torch.tensor([3, 900])
     with torch.inference_mode():
         base = network.unet(z, t, given.text, encoder_attention_mask=given.text_mask).sample
         assert torch.equal(network(z, t, given), base)
 
 
-@pytest.mark.parametrize("kind", ["transformer", "unet"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_one_step_later_everything_acoustic_learns(kind: str) -> None:
     network = make(kind)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
@@ -83,7 +128,7 @@ def test_one_step_later_everything_acoustic_learns(kind: str) -> None:
     assert not [name for name, p in acoustic if p.grad is None or not p.grad.any()]
 
 
-@pytest.mark.parametrize("kind", ["transformer", "unet"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_text_time_and_plan_each_change_the_answer_and_padding_does_not(kind: str) -> None:
     network = make(kind).eval()
     torch.manual_seed(2)

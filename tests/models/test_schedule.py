@@ -6,6 +6,7 @@ import torch
 from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.models.schedule import (
     SAMPLERS,
+    Prediction,
     add_noise,
     alphas,
     make_sampler,
@@ -34,12 +35,15 @@ def test_min_snr_weight_is_one_at_high_noise_and_falls_with_the_snr() -> None:
     assert torch.allclose(weight, torch.tensor([1.0, 1.0, 5 / 99]), atol=1e-6)
 
 
+@pytest.mark.parametrize("prediction", ["v_prediction", "epsilon"])
 @pytest.mark.parametrize(("name", "steps"), [("dpm++", 12), ("unipc", 12), ("ddim", 100), ("ddpm", 500)])
-def test_samplers_reach_a_gaussian_target_whose_exact_v_is_known(name: str, steps: int) -> None:
-    """For z_0 ~ N(m, s^2), E[v | z_t] is linear in z_t; sampling with it must give N(m, s^2) back."""
+def test_samplers_reach_a_gaussian_target_whose_exact_answer_is_known(
+    name: str, steps: int, prediction: Prediction
+) -> None:
+    """For z_0 ~ N(m, s^2), E[v | z_t] and E[epsilon | z_t] are linear in z_t; sampling must give N(m, s^2) back."""
     mean, deviation = 0.7, 0.3
     alpha = alphas()
-    sampler = make_sampler(name)
+    sampler = make_sampler(name, prediction)
     sampler.set_timesteps(steps)
     generator = torch.Generator().manual_seed(0)
     z = torch.randn(1, 1, 100, 200, generator=generator, dtype=torch.float64) * sampler.init_noise_sigma
@@ -48,9 +52,9 @@ def test_samplers_reach_a_gaussian_target_whose_exact_v_is_known(name: str, step
         variance = a * deviation**2 + (1 - a)
         clean = mean + a.sqrt() * deviation**2 / variance * (z - a.sqrt() * mean)
         noise = (z - a.sqrt() * clean) / (1 - a).sqrt()
-        v = a.sqrt() * noise - (1 - a).sqrt() * clean
+        answer = noise if prediction == "epsilon" else a.sqrt() * noise - (1 - a).sqrt() * clean
         extra = {"generator": generator} if name == "ddpm" else {}
-        z = sampler.step(v, t, z, **extra).prev_sample
+        z = sampler.step(answer, t, z, **extra).prev_sample
     assert abs(float(z.mean()) - mean) < 0.03
     assert abs(float(z.std()) - deviation) < 0.03
 

@@ -1,0 +1,133 @@
+"""Public weights put together: TANGO alone, the bridge, and DC-LDM with an adapter of the user's.
+
+Each is one `DualConditionedLatentDiffusion` at full size, from folders with the published files.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from dcldm_plugin.errors import DcldmError
+from dcldm_plugin.models.audiogen import load_audiogen
+from dcldm_plugin.models.audioldm import load_audio_parts
+from dcldm_plugin.models.bridge import PURIFY, Bridge
+from dcldm_plugin.models.dcldm import FULL_SIZE_DEFAULTS, ChainConfig, DualConditionedLatentDiffusion
+from dcldm_plugin.models.device import Placement, place, quantised
+from dcldm_plugin.models.plan import PlanModel
+from dcldm_plugin.models.tango import load_denoiser, load_text_encoder, parameter_counts, read_adapter
+from dcldm_plugin.models.text import TextEncoder
+from dcldm_plugin.types import Report
+
+TANGO_STEPS = 256  # 10.24 s, the one length on which TANGO was trained
+BYTES_PER_PARAMETER = 2  # of AudioGen's file
+T5_LARGE_PARAMETERS = 335_000_000
+TANGO_DEFAULTS = replace(FULL_SIZE_DEFAULTS, guidance_scale=3.0)  # TANGO's own; DC-LDM is best at 4
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where the published files are. tokenizer: FLAN-T5's. audiogen_text: AudioGen's text encoder, T5-large."""
+
+    tango: Path
+    tokenizer: Path
+    audiogen: Path | None = None
+    audiogen_text: Path | None = None
+
+
+def text_only(folders: Folders, report: Report, device: str = "auto") -> DualConditionedLatentDiffusion:
+    """TANGO alone, the first row of Table 1. Raises `DcldmError`."""
+    return _chain(DualConditionedLatentDiffusion, replace(folders, audiogen=None), None, report, device)
+
+
+def bridge(folders: Folders, report: Report, device: str = "auto") -> Bridge:
+    """AudioGen's sound, purified by TANGO (`bridge.py`). Raises `DcldmError`."""
+    chain = _chain(Bridge, folders, None, report, device)
+    assert isinstance(chain, Bridge)
+    return chain
+
+
+def dual(folders: Folders, adapter: Path, report: Report, device: str = "auto") -> DualConditionedLatentDiffusion:
+    """DC-LDM: TANGO with a trained acoustic adapter, which says where it goes. Raises `DcldmError`."""
+    return _chain(DualConditionedLatentDiffusion, folders, adapter, report, device)
+
+
+def _chain(
+    kind: type[DualConditionedLatentDiffusion], folders: Folders, adapter: Path | None, report: Report, device: str
+) -> DualConditionedLatentDiffusion:
+    report("loading", 0.0)
+    counts = [*parameter_counts(folders.tango)]
+    if folders.audiogen is not None:
+        counts += [_audiogen_parameters(folders.audiogen), T5_LARGE_PARAMETERS]
+    placement = place(counts, device)
+    audio = load_audio_parts(folders.tango)
+    config = ChainConfig(mel=audio.mel, shortest_steps=TANGO_STEPS, longest_steps=TANGO_STEPS, defaults=TANGO_DEFAULTS)
+    loaders: dict[str, Callable[[], nn.Module]] = {
+        "text": lambda: load_text_encoder(folders.tango, folders.tokenizer),
+        "denoiser": lambda: load_denoiser(folders.tango, adapter=adapter, dtype=placement.dtype)[0],
+    }
+    parts: dict[str, Any] = dict.fromkeys(("text", "denoiser", "plan_model", "plan_text"))
+    codec = None
+    if folders.audiogen is not None and folders.audiogen_text is not None:
+        language_model, text = folders.audiogen, folders.audiogen_text
+        audiogen = load_audiogen(language_model, placement.dtype)
+        codec, parts["plan_model"] = audiogen.codec, _ready(audiogen.plan, placement)
+        loaders["plan_model"] = lambda: _ready(load_audiogen(language_model, placement.dtype).plan, placement)
+        loaders["plan_text"] = lambda: TextEncoder.from_folder(text)
+        config = _with_plan(config, kind, adapter, audiogen.longest_seconds)
+        del audiogen
+    for index, (name, load) in enumerate(loaders.items(), 1):
+        report("loading", index / (len(loaders) + 1))
+        if placement.keep == "disk":
+            parts[name] = None  # read when its turn comes
+        elif parts[name] is None:
+            parts[name] = load()
+    chain = kind(
+        config,
+        parts["text"],
+        parts["plan_model"],
+        codec,
+        parts["denoiser"],
+        audio.space,
+        audio.vocoder,
+        plan_text=parts["plan_text"],
+        placement=placement,
+        loaders=loaders,
+    )
+    report("loading", 1.0)
+    return chain.eval().requires_grad_(False)
+
+
+def _audiogen_parameters(folder: Path) -> int:
+    path = folder / "state_dict.bin"
+    try:
+        return path.stat().st_size // BYTES_PER_PARAMETER
+    except OSError as error:
+        raise DcldmError(f"There is no file {path}; run: dcldm models install tango-bridge") from error
+
+
+def _ready(plan: PlanModel, placement: Placement) -> PlanModel:
+    """AudioGen's language model as it runs best on a device: with 8 bits on a CPU."""
+    if placement.device.type != "cpu":
+        return plan
+    try:
+        return quantised(plan)
+    except DcldmError as error:
+        logging.getLogger(__name__).warning("AudioGen stays in full precision: %s", error)
+        return plan
+
+
+def _with_plan(
+    config: ChainConfig, kind: type[DualConditionedLatentDiffusion], adapter: Path | None, seconds: float
+) -> ChainConfig:
+    """What AudioGen adds: how long its plans are, and what is done with them."""
+    config = replace(config, zero_padding=True, longest_plan_seconds=seconds)
+    if kind is Bridge:
+        return replace(config, encoding="ag_vae", defaults=replace(TANGO_DEFAULTS, purify=PURIFY))
+    encoding = "ag" if adapter is None else read_adapter(adapter).encoding
+    return replace(config, encoding=encoding, stored_empty_plan=False, defaults=FULL_SIZE_DEFAULTS)

@@ -1,0 +1,330 @@
+"""The chain on a tiny model: batches, plans that are kept, guidance, and both encodings of the plan."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor, nn
+from transformers import BertConfig, BertModel, EncodecConfig, EncodecModel
+from transformers.models.musicgen.configuration_musicgen import MusicgenDecoderConfig
+
+from dcldm_plugin.errors import InvalidInput
+from dcldm_plugin.models.dcldm import FULL_SIZE_DEFAULTS, ChainConfig, Defaults, DualConditionedLatentDiffusion
+from dcldm_plugin.models.denoiser import Conditions
+from dcldm_plugin.models.device import Placement
+from dcldm_plugin.models.latent import LatentSpace, MelRange
+from dcldm_plugin.models.mel import MelConfig
+from dcldm_plugin.models.plan import PlanModel
+from dcldm_plugin.models.schedule import SAMPLERS
+from dcldm_plugin.models.text import TextEncoder
+from dcldm_plugin.models.transformer import DualTransformer, TransformerConfig
+from dcldm_plugin.models.unet import DualUNet
+from dcldm_plugin.types import GenerationRequest, Sampling, Seeds
+
+SEEDS = [Seeds(1, 5), Seeds(2, 6), Seeds(1, 7)]
+SAMPLING = Sampling("dpm++", 4, 2.0)
+UNET: dict[str, Any] = {
+    "in_channels": 2,
+    "out_channels": 2,
+    "block_out_channels": [8, 16],
+    "layers_per_block": 1,
+    "attention_head_dim": 2,
+    "norm_num_groups": 4,
+    "cross_attention_dim": 16,
+    "use_linear_projection": True,
+    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"],
+    "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"],
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+class Words:
+    """A tokenizer: one token a word, by its length; the empty text is one token, as T5's is."""
+
+    def __call__(self, texts: list[str], **keywords: object) -> Any:
+        from transformers import BatchEncoding
+
+        rows = [[min(len(word), 15) for word in text.split()] or [0] for text in texts]
+        longest = max(map(len, rows))
+        return BatchEncoding(
+            {
+                "input_ids": torch.tensor([row + [0] * (longest - len(row)) for row in rows]),
+                "attention_mask": torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows]),
+            }
+        )
+
+
+def text_encoder() -> TextEncoder:
+    config = BertConfig(vocab_size=16, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    return TextEncoder(Words(), BertModel(config))
+
+
+def plan_model() -> PlanModel:
+    config = MusicgenDecoderConfig(
+        vocab_size=32, num_codebooks=2, hidden_size=16, ffn_dim=16, num_hidden_layers=1, num_attention_heads=2,
+        pad_token_id=32, bos_token_id=32, max_position_embeddings=64,
+    )  # fmt: skip
+    return PlanModel(config, 16)
+
+
+def smooth_vocoder(log_mel: Tensor) -> Tensor:
+    """[batch, frames, mels] -> [batch, samples]: no vocoder, but every number counts a little."""
+    return log_mel.mean(-1).repeat_interleave(320, dim=1)
+
+
+def make(config: ChainConfig | None = None, **more: Any) -> DualConditionedLatentDiffusion:
+    torch.manual_seed(0)
+    mel = MelConfig(hop=320, mels=16, window=512)
+    config = config or ChainConfig()
+    vae = AutoencoderKL(
+        in_channels=1, out_channels=1, block_out_channels=(4, 8, 8), down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3, layers_per_block=1, latent_channels=2, norm_num_groups=4,
+    )  # fmt: skip
+    codec = EncodecModel(
+        EncodecConfig(
+            sampling_rate=16_000, target_bandwidths=[0.25], num_filters=2, upsampling_ratios=[8, 5, 4, 4],
+            hidden_size=8, codebook_size=32, num_lstm_layers=1, use_causal_conv=False,
+        )
+    )  # fmt: skip
+    quantizer: Any = codec.quantizer
+    for layer in quantizer.layers:
+        layer.codebook.embed.normal_()
+    denoiser = DualTransformer(
+        TransformerConfig(latent_channels=2, latent_bands=4, text_width=16, plan_width=8, width=16, heads=2, blocks=1)
+    )
+    for parameter in denoiser.parameters():  # far from their zeros
+        nn.init.normal_(parameter, std=0.3)
+    text, plan = text_encoder(), plan_model()
+    parts = {"text": text, "plan_model": plan, "denoiser": denoiser} | more.pop("parts", {})
+    return DualConditionedLatentDiffusion(
+        replace(config, mel=mel, shortest_steps=8, longest_steps=16),
+        parts["text"],
+        parts["plan_model"],
+        codec,
+        parts["denoiser"],
+        LatentSpace(vae, 4, MelRange()),
+        smooth_vocoder,
+        **more,
+    ).eval()
+
+
+class Heard:
+    """A report that remembers the stages that it was called in."""
+
+    def __init__(self) -> None:
+        self.stages: list[str] = []
+
+    def __call__(self, stage: str, fraction: float) -> None:
+        assert 0.0 <= fraction <= 1.0
+        self.stages.append(stage)
+
+
+def takes(model: DualConditionedLatentDiffusion, sampling: Sampling = SAMPLING, report: Any = None) -> list[Tensor]:
+    return list(model.takes("rain on a roof", "wind", 0.6, SEEDS, sampling, report or Heard()))
+
+
+@pytest.mark.parametrize("sampler", list(SAMPLERS))
+def test_a_batch_gives_the_takes_that_one_by_one_would(sampler: str) -> None:
+    sampling = Sampling(sampler, 4, 2.0, (0.0, 0.5))
+    model = make()
+    alone = [model.generate("rain on a roof", "wind", 0.6, seeds, sampling, Heard()) for seeds in SEEDS]
+    together = takes(make(placement=Placement(batch=2)), sampling)  # two, then one
+    assert len(together) == 3
+    for one, other in zip(alone, together, strict=True):
+        assert one.shape == (9600,)
+        assert float((one - other).abs().max()) < 1e-4
+    assert float((alone[0] - alone[2]).abs().max()) > 1e-3  # the texture seed counts, in a batch as well
+    heard = Heard()
+    takes(model, sampling, heard)
+    assert heard.stages.count("denoising") == 3 * 5
+
+
+def test_another_texture_of_the_same_plan_pays_nothing_for_the_language_model() -> None:
+    model, heard = make(), Heard()
+    model.generate("rain", "", 0.6, Seeds(1, 1), SAMPLING, heard)
+    assert heard.stages.count("planning") > 8
+    for other in (("rain", "", 0.6, Seeds(1, 2)), ("rain", "wind", 0.6, Seeds(1, 3))):
+        heard = Heard()
+        model.generate(*other, SAMPLING, heard)
+        assert "planning" not in heard.stages
+        assert "denoising" in heard.stages
+    for other in (("rain", "", 0.6, Seeds(2, 2)), ("wind", "", 0.6, Seeds(1, 1)), ("rain", "", 1.2, Seeds(1, 1))):
+        heard = Heard()
+        model.generate(*other, SAMPLING, heard)
+        assert "planning" in heard.stages
+
+
+def test_few_plans_are_kept() -> None:
+    model = make()
+    frames = model.plan_frames(8)
+    first = model.plans("rain", frames, [0, 1, 0], Heard())
+    assert first.shape == (3, 2, frames)
+    assert torch.equal(first[0], first[2])
+    for start in range(2, 80, 26):
+        model.plans("rain", frames, range(start, start + 26), Heard())
+    heard = Heard()
+    assert torch.equal(model.plans("rain", frames, [0], heard)[0], first[0])  # made again, the same
+    assert "planning" in heard.stages
+
+
+def test_the_empty_texts_plan_is_made_once_a_length_where_the_model_does_not_bring_it() -> None:
+    model, heard = make(ChainConfig(stored_empty_plan=False, defaults=Defaults(plan_guidance_scale=3.0))), Heard()
+    model.generate("rain", "", 0.6, Seeds(1, 1), SAMPLING, heard)
+    both = heard.stages.count("planning")
+    heard = Heard()
+    model.generate("dog barks", "", 0.6, Seeds(2, 2), SAMPLING, heard)
+    assert heard.stages.count("planning") == both // 2
+    heard = Heard()
+    model.plans("", model.plan_frames(8), [0], heard)
+    assert not heard.stages
+
+
+def test_audiogens_empty_text_is_all_zeros_whatever_the_encoder_says() -> None:
+    model = make(ChainConfig(zero_padding=True, stored_empty_plan=False))
+    frames = model.plan_frames(8)
+    first = model.plans("", frames, [0], Heard())
+    model._plans.clear()
+    nn.init.normal_(model.text.encoder.embeddings.word_embeddings.weight)
+    assert torch.equal(model.plans("", frames, [0], Heard()), first)
+
+
+class Counting(nn.Module):
+    """A denoiser that notes the size of every batch and is told which conditions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+        self.batches: list[int] = []
+        self.told: list[Conditions] = []
+
+    def forward(self, z: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
+        self.batches.append(len(z))
+        self.told.append(conditions)
+        return z * self.scale * conditions.text.mean(dim=(1, 2)).view(-1, 1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("interval", "scale", "batches"),
+    [
+        (None, 2.0, [2, 2, 2, 2]),
+        ((0.0, 0.5), 2.0, [2, 2, 1, 1]),
+        ((0.25, 0.75), 2.0, [1, 2, 2, 1]),
+        ((0.0, 1.0), 1.0, [1, 1, 1, 1]),
+    ],
+)
+def test_only_the_steps_of_the_interval_are_guided(
+    interval: tuple[float, float] | None, scale: float, batches: list[int]
+) -> None:
+    counting = Counting()
+    model = make(parts={"denoiser": counting})
+    model.generate("rain", "wind", 0.6, Seeds(1, 1), Sampling("ddim", 4, scale, interval), Heard())
+    assert counting.batches == batches
+
+
+def test_guidance_leads_away_from_the_negative_prompt_and_the_empty_plan() -> None:
+    counting = Counting()
+    model = make(parts={"denoiser": counting})
+    model.empty_plan.fill_(7)
+    model.generate("rain", "wind howls", 0.6, Seeds(1, 1), SAMPLING, Heard())
+    (states, mask), told = model.text(["rain", "wind howls"]), counting.told[0]
+    assert torch.equal(told.text, states)
+    assert torch.equal(told.text_mask, mask)
+    frames = model.plan_frames(8)
+    codes = torch.cat([model.plans("rain", frames, [1], Heard()), torch.full((1, 2, frames), 7)])
+    assert torch.equal(told.plan, model.encoded(codes, 8))
+
+
+@pytest.mark.parametrize("prediction", ["v_prediction", "epsilon"])
+def test_the_chain_samples_as_its_model_predicts(prediction: Any) -> None:
+    """A Gaussian target, whose exact prediction is known, through the whole reverse process."""
+
+    class Exact(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.alphas = nn.Parameter(torch.cumprod(1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2, 0))
+
+        def forward(self, z: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
+            a = self.alphas[t.long()].view(-1, 1, 1, 1)
+            clean = 0.5 + a.sqrt() * 0.09 / (a * 0.09 + 1 - a) * (z - a.sqrt() * 0.5)
+            noise = (z - a.sqrt() * clean) / (1 - a).sqrt()
+            return noise if prediction == "epsilon" else a.sqrt() * noise - (1 - a).sqrt() * clean
+
+    model = make(ChainConfig(prediction=prediction), parts={"denoiser": Exact()})
+    noise = torch.randn(4, 2, 64, 64, generator=torch.Generator().manual_seed(0))
+    told = Conditions(torch.zeros(8, 1, 16), torch.ones(8, 1, dtype=torch.bool), torch.zeros(8, 1, 8))
+    with torch.inference_mode():
+        z = model.denoise(noise, told, Sampling("dpm++", 12, 4.0), Heard())
+    assert abs(float(z.mean()) - 0.5) < 0.03
+    assert abs(float(z.std()) - 0.3) < 0.03
+
+
+def test_both_encodings_have_their_own_rate_and_width() -> None:
+    codes = torch.randint(32, (2, 2, 32))
+    assert make().encoded(codes, 16).shape == (2, 32, 8)  # 25 plan frames a second, the codec's width
+    assert make(ChainConfig(encoding="ag_vae")).encoded(codes, 16).shape == (2, 16, 8)  # 12.5, 2 channels x 4 bands
+
+
+def test_parts_that_take_turns_give_the_same_takes_and_each_comes_once() -> None:
+    whole = make()
+    loaded: list[str] = []
+
+    def loader(name: str) -> Any:
+        def load() -> nn.Module:
+            loaded.append(name)
+            part = getattr(whole, name)
+            assert isinstance(part, nn.Module)
+            return part
+
+        return load
+
+    names = ("text", "plan_model", "denoiser")
+    staged = make(
+        parts=dict.fromkeys(names),
+        placement=Placement(keep="disk"),
+        loaders={name: loader(name) for name in names},
+    )
+    staged.space, staged.codec = whole.space, whole.codec
+    for one, other in zip(takes(whole), takes(staged), strict=True):
+        assert torch.equal(one, other)
+    assert loaded == ["text", "text", "plan_model", "denoiser"]
+    assert all(staged._modules[name] is None for name in names)
+
+
+def test_a_denoiser_that_is_told_the_text_alone_needs_no_plan() -> None:
+    torch.manual_seed(0)
+    whole, heard = make(), Heard()
+    model = DualConditionedLatentDiffusion(
+        whole.config, whole.text, None, None, DualUNet(UNET, ()), whole.space, smooth_vocoder
+    ).eval()
+    assert torch.isfinite(model.generate("rain", "", 0.6, Seeds(1, 1), SAMPLING, heard)).all()
+    assert "planning" not in heard.stages
+
+
+def test_guidance_interval_is_checked_and_survives_json() -> None:
+    request = GenerationRequest.create("rain", sampling=Sampling(guidance_interval=(0.2, 0.8)))
+    again = GenerationRequest.from_json(json.loads(json.dumps(request.to_json())))
+    assert again == request
+    old = request.to_json()
+    del old["sampling"]["guidance_interval"]
+    assert GenerationRequest.from_json(old).sampling == Sampling()
+    wrong: list[Any] = [(0.5, 0.5), (0.8, 0.2), (-0.1, 1.0), (0.0, 1.1), (0.0,), "ab", 3, (0.0, float("nan"))]
+    for interval in wrong:
+        with pytest.raises(InvalidInput, match="interval"):
+            Sampling(guidance_interval=interval)
+    assert Defaults().fill(Sampling()).guidance_interval == (0.0, 1.0)
+    assert FULL_SIZE_DEFAULTS.fill(Sampling(guidance_interval=(0.0, 0.5))).guidance_interval == (0.0, 0.5)
+    stored = Defaults(**{"guidance_interval": [0.1, 0.9]})  # type: ignore[arg-type]  # as JSON has it
+    assert stored.fill(Sampling()).guidance_interval == (0.1, 0.9)
