@@ -44,7 +44,7 @@ from dcldm_plugin.training.denoiser import DenoiserLoss
 from dcldm_plugin.training.lm import PlanLoss
 from dcldm_plugin.training.loop import train
 from dcldm_plugin.training.prepare import CHUNK, Prepared, fit_latents, prepare
-from dcldm_plugin.training.vae import SMALL_MEL_RANGE, VaeLoss, small_vae_config
+from dcldm_plugin.training.vae import SMALL_MEL_RANGE, DecoderLoss, VaeLoss, small_vae_config
 
 MEL = MelConfig(hop=320)
 TEXT_WIDTH = 384
@@ -184,7 +184,7 @@ def export(work: Path, out: Path, kind: str) -> str:
 def main() -> None:
     """Run one part."""
     parser = argparse.ArgumentParser(description="Train the built-in model, one part at a time.")
-    parser.add_argument("part", choices=("vae", "codec", "prepare", "lm", "denoiser", "export"))
+    parser.add_argument("part", choices=("vae", "codec", "prepare", "lm", "denoiser", "decoder", "export"))
     parser.add_argument("--work", type=Path, required=True, help="where parts and their checkpoints are")
     parser.add_argument("--clips", type=Path, help="what the compose module wrote")
     parser.add_argument("--minutes", type=float, default=30.0)
@@ -219,6 +219,14 @@ def main() -> None:
         denoiser_loss = DenoiserLoss(Prepared.read(work), codebooks(trained_codec(work)), batch=8)
         folder = work / f"denoiser-{options.kind}"
         train(new_denoiser(options.kind), denoiser_loss, folder, minutes=minutes, rate=8e-4)
+    elif options.part == "decoder":
+        space = trained_space(work)
+        space.vae.decoder.requires_grad_(True)
+        space.vae.post_quant_conv.requires_grad_(True)
+        mels = all_mels(np.load(options.clips / "audio.npy", mmap_mode="r")[:2000])
+        decoder_loss = DecoderLoss(mels, batch=12, frames=64)
+        sharper = train(space, decoder_loss, work / "decoder", minutes=minutes, rate=1e-3, average=0.99)
+        torch.save(sharper.state_dict(), work / "space.pt")
     else:
         print(export(work, options.out, options.kind))
 

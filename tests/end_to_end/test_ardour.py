@@ -31,7 +31,7 @@ from bridge.ardour import PLACE, spool_folder
 from bridge.osc import decode, encode
 from bridge.spool import Spool, lines
 
-MODEL = "tone"
+MODEL = "builtin"
 PROMPT = "heavy rain on a tin roof"
 SECONDS = 3
 ALTERNATES = 2

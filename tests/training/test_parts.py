@@ -22,7 +22,7 @@ from dcldm_plugin.training.denoiser import DenoiserLoss
 from dcldm_plugin.training.lm import PlanLoss
 from dcldm_plugin.training.loop import LossFunction
 from dcldm_plugin.training.prepare import Prepared, TextTable, fit_latents, prepare, text_table
-from dcldm_plugin.training.vae import SMALL_MEL_RANGE, VaeLoss
+from dcldm_plugin.training.vae import SMALL_MEL_RANGE, DecoderLoss, VaeLoss
 
 RANDOM = np.random.default_rng(0)
 TEXT_WIDTH = 8
@@ -105,6 +105,11 @@ def test_vae_learns_and_its_latents_are_normalised() -> None:
     assert z.shape == (6, 4, 16, 16)
     assert torch.allclose(z.mean(dim=(0, 2)), torch.zeros(4, 16), atol=1e-3)
     assert torch.allclose(z.std(dim=(0, 2)), torch.ones(4, 16), atol=1e-2)
+    before = space.vae.encoder.conv_in.weight.clone()
+    space.vae.encoder.requires_grad_(False)
+    first, last = descend(space, DecoderLoss(mels, batch=4, frames=32), 16, 2e-3)
+    assert last < first
+    assert torch.equal(space.vae.encoder.conv_in.weight, before)
 
 
 def test_text_table_pads_and_cuts() -> None:
