@@ -107,7 +107,7 @@ def test_the_file_tells_its_history_to_an_independent_reader(library: Library, m
     record = json.loads(read.info.comment)
     again = GenerationRequest.from_json(record["request"])
     assert (again.prompt, again.seeds, again.model) == (clip.prompt, (clip.seeds,), clip.model)
-    assert record["sampling"] == {"sampler": "dpm", "steps": 12, "guidance_scale": 3.0}
+    assert Sampling(**record["sampling"]) == Sampling("dpm", 12, 3.0)
     assert record["finishing"]["ceiling_dbtp"] == -1.0
 
 

@@ -66,7 +66,7 @@ def test_where_the_time_of_one_clip_goes() -> None:
     z = stage("denoising", lambda: model.denoise(model.noise(steps, 1), conditions, defaults, nothing))
     mel = stage("decoding", lambda: model.space.decode(z))
     audio = stage("vocoder", lambda: model.vocoder(mel))
-    stage("finishing", lambda: finish(audio[:, :160_000].numpy(), 16_000, SECONDS))
+    stage("finishing", lambda: finish(audio[:, :160_000].numpy(), 16_000))
 
     total = sum(seconds for _, seconds, _ in rows)
     print(f"\n{'stage':<12}{'s':>8}{'share':>8}{'floor s':>10}{'x floor':>9}   (loading {loading:.1f} s, apart)")

@@ -234,10 +234,3 @@ def test_a_wrong_command_is_one_sentence(arguments: tuple[str, ...]) -> None:
     result = dcldm(*arguments)
     assert (result.returncode, result.stdout) == (2, "")
     assert is_sentence(result.stderr)
-
-
-def test_the_models_are_listed(tmp_path: Path) -> None:
-    lines = dcldm("models", "--home", tmp_path).stdout.splitlines()
-    assert [line.split()[0] for line in lines[:2]] == ["builtin", "tone"]
-    listed = json.loads(dcldm("models", "list", "--json", "--home", tmp_path).stdout)
-    assert listed[0]["name"] == "builtin" and listed[0]["licence"] == "CC-BY-SA-4.0"
