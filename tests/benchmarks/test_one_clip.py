@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -42,7 +41,6 @@ def timed(work: Callable[[], Result]) -> tuple[Result, float]:
     return result, time.perf_counter() - started
 
 
-@pytest.mark.skipif(not (BUILTIN_FOLDER / "config.json").exists(), reason="the built-in weights are not here")
 def test_where_the_time_of_one_clip_goes() -> None:
     (model, _), loading = timed(lambda: read(BUILTIN_FOLDER))
     rate = matrix_rate()
