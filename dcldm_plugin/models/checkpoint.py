@@ -23,7 +23,7 @@ from transformers.models.musicgen.configuration_musicgen import MusicgenDecoderC
 
 from dcldm_plugin.errors import DcldmError
 from dcldm_plugin.models.dcldm import ChainConfig, Defaults, DualConditionedLatentDiffusion
-from dcldm_plugin.models.latent import LatentSpace, MelRange
+from dcldm_plugin.models.latent import LatentSpace, LinearVae, MelRange
 from dcldm_plugin.models.mel import GriffinLim, MelConfig
 from dcldm_plugin.models.plan import PlanModel
 from dcldm_plugin.models.text import TextEncoder, minilm_folder
@@ -50,6 +50,7 @@ class Sizes:
     bands: int
     denoiser_kind: str  # "transformer" or "unet"
     denoiser: dict[str, Any]
+    vae_kind: str = "kl"  # or "linear"
 
 
 def build(sizes: Sizes, text: TextEncoder) -> DualConditionedLatentDiffusion:
@@ -63,13 +64,14 @@ def build(sizes: Sizes, text: TextEncoder) -> DualConditionedLatentDiffusion:
             f"This model has a denoiser of the kind {sizes.denoiser_kind!r}, which this version does not know;"
             " install a newer version of the app."
         )
+    vae = LinearVae(**sizes.vae) if sizes.vae_kind == "linear" else AutoencoderKL(**sizes.vae)
     return DualConditionedLatentDiffusion(
         sizes.chain,
         text,
         PlanModel(MusicgenDecoderConfig(**sizes.plan), sizes.text_width),
         EncodecModel(EncodecConfig(**sizes.codec)),
         denoiser,
-        LatentSpace(AutoencoderKL(**sizes.vae), sizes.bands, sizes.chain.mel_range),
+        LatentSpace(vae, sizes.bands, sizes.chain.mel_range),
         GriffinLim(sizes.chain.mel),
     ).eval()
 

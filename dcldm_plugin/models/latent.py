@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import torch
 from diffusers import AutoencoderKL
+from diffusers.models.autoencoders.vae import DecoderOutput, DiagonalGaussianDistribution
+from diffusers.models.modeling_outputs import AutoencoderKLOutput
 from torch import Tensor, nn
 
 from dcldm_plugin.models.mel import LOG_FLOOR
@@ -24,8 +26,38 @@ class MelRange:
     spread: float = 1.0
 
 
+class LinearVae(nn.Module):
+    """A tenant of `AutoencoderKL`'s place: some frames of the mel at a time, on their principal directions.
+
+    The best that a VAE of linear maps can learn, without learning (Lucas et al. 2019,
+    https://arxiv.org/abs/1911.02469, section 3). `centre` has shape [frames x mels], `directions`, which are
+    orthonormal, [frames x mels, channels]; a latent has one band.
+    """
+
+    centre: Tensor
+    directions: Tensor
+
+    def __init__(self, frames: int, mels: int, latent_channels: int) -> None:
+        super().__init__()
+        self.config = {"frames": frames, "mels": mels, "latent_channels": latent_channels}
+        self.register_buffer("centre", torch.zeros(frames * mels))
+        self.register_buffer("directions", torch.eye(frames * mels, latent_channels))
+
+    def encode(self, image: Tensor) -> AutoencoderKLOutput:
+        """image [batch, 1, time, mels] -> a certain posterior over z [batch, channels, time / frames, 1]."""
+        patches = image.reshape(len(image), -1, len(self.centre))
+        mean = ((patches - self.centre) @ self.directions).transpose(1, 2)[..., None]
+        posterior = DiagonalGaussianDistribution(torch.cat([mean, torch.zeros_like(mean)], dim=1), deterministic=True)
+        return AutoencoderKLOutput(latent_dist=posterior)
+
+    def decode(self, z: Tensor) -> DecoderOutput:
+        """z [batch, channels, steps, 1] -> image [batch, 1, steps x frames, mels]."""
+        patches = z[..., 0].transpose(1, 2) @ self.directions.T + self.centre
+        return DecoderOutput(sample=patches.reshape(len(z), 1, -1, self.config["mels"]))
+
+
 class LatentSpace(nn.Module):
-    """A stock `AutoencoderKL` and the mean and deviation of its latents.
+    """A VAE (a stock `AutoencoderKL`, or one of linear maps) and the mean and deviation of its latents.
 
     The denoiser works on (z - mean) / deviation. TANGO's scaling factor s is mean 0 and deviation 1 / s.
     `mean` and `deviation` have shape [channels, 1, bands].
@@ -34,7 +66,7 @@ class LatentSpace(nn.Module):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, vae: AutoencoderKL, bands: int, mel_range: MelRange) -> None:
+    def __init__(self, vae: AutoencoderKL | LinearVae, bands: int, mel_range: MelRange) -> None:
         super().__init__()
         self.vae, self.mel_range = vae, mel_range
         shape = (int(vae.config["latent_channels"]), 1, bands)
@@ -44,6 +76,8 @@ class LatentSpace(nn.Module):
     @property
     def ratio(self) -> int:
         """Mel frames per latent step, r in the paper."""
+        if isinstance(self.vae, LinearVae):
+            return self.vae.config["frames"]
         return int(2 ** (len(self.vae.config["block_out_channels"]) - 1))
 
     def image(self, log_mel: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """The recipe of the built-in model, part by part; each part can be stopped and goes on where it was.
 
 python -m dcldm_plugin.training.sounds   SOUNDS
-python -m dcldm_plugin.training.compose  --sounds SOUNDS --synth --out CLIPS --count 5000
-python -m dcldm_plugin.training.builtin  vae      --clips CLIPS --work WORK --minutes 30
+python -m dcldm_plugin.training.compose  --sounds SOUNDS --synth --out CLIPS --count 8000
+python -m dcldm_plugin.training.builtin  vae      --clips CLIPS --work WORK
 python -m dcldm_plugin.training.builtin  codec    --clips CLIPS --work WORK --minutes 30
 python -m dcldm_plugin.training.builtin  prepare  --clips CLIPS --work WORK
 python -m dcldm_plugin.training.builtin  lm       --work WORK --minutes 90
@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
 from numpy.typing import NDArray
 from torch import nn
 from transformers import EncodecModel
@@ -28,7 +27,7 @@ from transformers.models.musicgen.configuration_musicgen import MusicgenDecoderC
 from dcldm_plugin.models import checkpoint
 from dcldm_plugin.models.acoustic_lm import sample_codes
 from dcldm_plugin.models.dcldm import ChainConfig
-from dcldm_plugin.models.latent import LatentSpace
+from dcldm_plugin.models.latent import LatentSpace, LinearVae
 from dcldm_plugin.models.mel import MelConfig, MelSpectrogram
 from dcldm_plugin.models.plan import PlanModel
 from dcldm_plugin.models.text import TextEncoder, minilm_folder
@@ -43,16 +42,13 @@ from dcldm_plugin.training.codec import (
 from dcldm_plugin.training.denoiser import DenoiserLoss
 from dcldm_plugin.training.lm import PlanLoss
 from dcldm_plugin.training.loop import train
-from dcldm_plugin.training.prepare import CHUNK, Prepared, fit_latents, prepare
-from dcldm_plugin.training.vae import SMALL_MEL_RANGE, DecoderLoss, VaeLoss, small_vae_config
+from dcldm_plugin.training.prepare import CHUNK, Prepared, prepare
+from dcldm_plugin.training.vae import SMALL_MEL_RANGE, linear_space
 
 MEL = MelConfig(hop=320)
 TEXT_WIDTH = 384
-FAVOURED = (
-    "rain", "wind", "thunder", "water", "stream", "waves", "fire", "bird", "explosion", "footstep", "engine",
-    "bell", "laser", "whoosh",
-)  # fmt: skip
-TRANSFORMER = TransformerConfig()
+LINEAR_VAE = {"frames": 4, "mels": 64, "latent_channels": 64}
+TRANSFORMER = TransformerConfig(latent_channels=64, latent_bands=1)
 UNET: dict[str, Any] = {
     "unet": {
         "in_channels": 4,
@@ -86,11 +82,6 @@ def plan_config() -> dict[str, Any]:
         "max_position_embeddings": 512,
         "dropout": 0.0,
     }
-
-
-def new_space() -> LatentSpace:
-    """A fresh VAE in its latent space."""
-    return LatentSpace(AutoencoderKL(**small_vae_config()), 16, SMALL_MEL_RANGE)
 
 
 def new_denoiser(kind: str) -> nn.Module:
@@ -128,7 +119,7 @@ def trained_codec(work: Path) -> EncodecModel:
 
 def trained_space(work: Path) -> LatentSpace:
     """The VAE with the statistics of its latents."""
-    space = new_space()
+    space = LatentSpace(LinearVae(**LINEAR_VAE), 1, SMALL_MEL_RANGE)
     space.load_state_dict(torch.load(work / "space.pt", weights_only=True))
     return space.eval().requires_grad_(False)
 
@@ -155,10 +146,11 @@ def export(work: Path, out: Path, kind: str) -> str:
                 "use_conv_shortcut",
             )
         },
-        vae=small_vae_config(),
-        bands=16,
+        vae=LINEAR_VAE,
+        bands=1,
         denoiser_kind=kind,
         denoiser=denoiser_sizes,
+        vae_kind="linear",
     )  # fmt: skip
     text = TextEncoder.from_folder(minilm_folder())
     model = checkpoint.build(sizes, text)
@@ -184,7 +176,7 @@ def export(work: Path, out: Path, kind: str) -> str:
 def main() -> None:
     """Run one part."""
     parser = argparse.ArgumentParser(description="Train the built-in model, one part at a time.")
-    parser.add_argument("part", choices=("vae", "codec", "prepare", "lm", "denoiser", "decoder", "export"))
+    parser.add_argument("part", choices=("vae", "codec", "prepare", "lm", "denoiser", "export"))
     parser.add_argument("--work", type=Path, required=True, help="where parts and their checkpoints are")
     parser.add_argument("--clips", type=Path, help="what the compose module wrote")
     parser.add_argument("--minutes", type=float, default=30.0)
@@ -197,12 +189,9 @@ def main() -> None:
     work, minutes = options.work, options.minutes
 
     if options.part == "vae":
-        mels = all_mels(np.load(options.clips / "audio.npy", mmap_mode="r"))
-        loss = VaeLoss(mels, batch=16, frames=64)
-        space = train(new_space(), loss, work / "vae", minutes=minutes, rate=2e-3, average=0.99)
-        assert isinstance(space, LatentSpace)
-        fit_latents(space.eval(), torch.from_numpy(mels[:: max(1, len(mels) // 500)]).float())
-        torch.save(space.state_dict(), work / "space.pt")
+        mels = all_mels(np.load(options.clips / "audio.npy", mmap_mode="r")[:1500])
+        work.mkdir(parents=True, exist_ok=True)
+        torch.save(linear_space(mels).state_dict(), work / "space.pt")
     elif options.part == "codec":
         audio = np.load(options.clips / "audio.npy", mmap_mode="r")
         codec = TrainableCodec(small_codec_config())
@@ -211,7 +200,7 @@ def main() -> None:
         train(codec, codec_loss, work / "codec", minutes=minutes, rate=1e-3, average=0.99)
     elif options.part == "prepare":
         encoder = TextEncoder.from_folder(minilm_folder())
-        prepare(options.clips, work, trained_space(work), trained_codec(work), encoder, MEL, FAVOURED)
+        prepare(options.clips, work, trained_space(work), trained_codec(work), encoder, MEL)
     elif options.part == "lm":
         plan_model = PlanModel(MusicgenDecoderConfig(**plan_config()), TEXT_WIDTH)
         train(plan_model, PlanLoss(Prepared.read(work), batch=8), work / "lm", minutes=minutes, rate=1e-3)
@@ -219,14 +208,6 @@ def main() -> None:
         denoiser_loss = DenoiserLoss(Prepared.read(work), codebooks(trained_codec(work)), batch=8)
         folder = work / f"denoiser-{options.kind}"
         train(new_denoiser(options.kind), denoiser_loss, folder, minutes=minutes, rate=8e-4)
-    elif options.part == "decoder":
-        space = trained_space(work)
-        space.vae.decoder.requires_grad_(True)
-        space.vae.post_quant_conv.requires_grad_(True)
-        mels = all_mels(np.load(options.clips / "audio.npy", mmap_mode="r")[:2000])
-        decoder_loss = DecoderLoss(mels, batch=12, frames=64)
-        sharper = train(space, decoder_loss, work / "decoder", minutes=minutes, rate=1e-3, average=0.99)
-        torch.save(sharper.state_dict(), work / "space.pt")
     else:
         print(export(work, options.out, options.kind))
 

@@ -64,11 +64,18 @@ class TrainableCodec(nn.Module):
             book.inited.fill_(False)
 
     def quantise(self, latent: Tensor) -> tuple[Tensor, Tensor]:
-        """latent [batch, width, frames] -> (quantised with a straight-through gradient, commitment)."""
+        """latent [batch, width, frames] -> (quantised with a straight-through gradient, commitment).
+
+        While it learns, half of the items get their first codebooks only, so that those say what matters most.
+        """
+        count, frames = len(latent), latent.shape[2]
+        books = len(self.codec.quantizer.layers)
+        kept = torch.where(torch.rand(count) < 0.5, torch.randint(1, books + 1, (count,)), books)
+        kept = kept.repeat_interleave(frames)[:, None] if self.training else torch.full((1, 1), books)
         residual = latent.transpose(1, 2).reshape(-1, latent.shape[1])
         flat, total = residual, torch.zeros_like(residual)
         commitment = residual.new_zeros(())
-        for layer in self.codec.quantizer.layers:
+        for level, layer in enumerate(self.codec.quantizer.layers):
             book: Any = layer.codebook
             if not bool(book.inited):
                 _start_codebook(book, residual.detach())
@@ -77,7 +84,7 @@ class TrainableCodec(nn.Module):
             if self.training:
                 _follow(book, residual.detach(), index)
             commitment = commitment + functional.mse_loss(residual, chosen)
-            total = total + chosen
+            total = total + chosen * (kept > level)
             residual = residual - chosen
         straight = flat + (total - flat).detach()
         return straight.view(len(latent), -1, latent.shape[1]).transpose(1, 2), commitment

@@ -17,11 +17,12 @@ from dcldm_plugin.models.schedule import TRAINING_STEPS, add_noise, alphas, min_
 from dcldm_plugin.training.prepare import Prepared
 
 NO_CONDITION_SHARE = 0.10  # both encodings of the empty text: equation 8's second term
-TEXT_ONLY_SHARE = 0.30
+TEXT_ONLY_SHARE = 0.35
 PLAN_ONLY_SHARE = 0.05
 WRONG_TOKEN_SHARE = 0.04
 CODEBOOKS_KEPT = (0.2, 0.2, 0.15, 0.45)  # how often only the first 1, 2, 3, 4 codebooks are given
 CROP_SHARE = 0.75  # of the steps use half-length crops, twice as many
+FROM_START_SHARE = 0.7  # of the crops begin where the clip does, which is where a single event is
 
 
 class DenoiserLoss:
@@ -44,14 +45,14 @@ class DenoiserLoss:
         return plan
 
     def __call__(self, model: nn.Module, random: np.random.Generator) -> dict[str, Tensor]:
-        # 1. Clips, half of the time as crops, most of which start where the clip does.
+        # 1. Clips, most of the time as crops.
         data = self.data
         steps = data.latents.shape[2]
         batch = self.batch
         start = 0
         if random.random() < CROP_SHARE:
             batch, length = 2 * self.batch, steps // 2
-            start = 0 if random.random() < 0.5 else int(random.integers(steps - length + 1))
+            start = 0 if random.random() < FROM_START_SHARE else int(random.integers(steps - length + 1))
             steps = length
         rows = data.draw(random, batch)
         z = torch.from_numpy(data.latents[rows, :, start : start + steps].astype(np.float32))

@@ -32,7 +32,7 @@ def train(
 ) -> nn.Module:
     """Train for `minutes` of wall time in all, over any number of calls, and return the moving average.
 
-    AdamW, linear warm-up, then the rate falls linearly to a twentieth with the budget spent. The batch of a
+    AdamW, linear warm-up, then the rate falls linearly to a twentieth with the budget spent. What is random in a
     step depends on (seed, step) alone. `folder/state.pt` holds everything and is replaced atomically;
     `folder/log.jsonl` has the loss terms, averaged over 50 steps.
     """
@@ -70,7 +70,9 @@ def train(
         decay = max(0.05, 1.0 - spent / budget)
         for group in optimizer.param_groups:
             group["lr"] = rate * min(1.0, (step + 1) / warm_up) * decay
-        terms = loss(model, np.random.default_rng([seed, step]))
+        random = np.random.default_rng([seed, step])
+        torch.manual_seed(int(random.integers(2**63)))  # what a loss leaves to torch is as resumable
+        terms = loss(model, random)
         optimizer.zero_grad()
         terms["total"].backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)

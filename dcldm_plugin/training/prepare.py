@@ -44,12 +44,11 @@ class Prepared:
     codes: NDArray[np.uint16]  # [n, codebooks, frames]
     silence: NDArray[np.uint16]  # [codebooks, frames], the plan of no sound
     caption_row: NDArray[np.int64]  # [n], into `texts`
-    weight: NDArray[np.float64]  # [n], how often a clip is drawn, sums to 1
     texts: TextTable
 
     def draw(self, random: np.random.Generator, count: int) -> NDArray[np.int64]:
         """Rows of `count` clips."""
-        return random.choice(len(self.weight), size=count, p=self.weight)
+        return random.integers(len(self.caption_row), size=count)
 
     @classmethod
     def read(cls, folder: Path) -> Prepared:
@@ -73,15 +72,6 @@ def text_table(captions: Sequence[str], encoder: TextEncoder) -> TextTable:
 
 
 @torch.inference_mode()
-def fit_latents(space: LatentSpace, mels: Tensor) -> None:
-    """Set the mean and deviation of `space` from mels [n, frames, mels], per channel and band."""
-    z = torch.cat([space.encode(mels[i : i + CHUNK]) for i in range(0, len(mels), CHUNK)])
-    mean, deviation = z.mean(dim=(0, 2)), z.std(dim=(0, 2))
-    space.mean.copy_(mean[:, None])
-    space.deviation.copy_(deviation[:, None].clamp(min=1e-3))
-
-
-@torch.inference_mode()
 def prepare(
     clips: Path,
     folder: Path,
@@ -89,14 +79,8 @@ def prepare(
     codec: EncodecModel,
     encoder: TextEncoder,
     mel: MelConfig,
-    favoured: Sequence[str] = (),
-    favour: float = 3.0,
 ) -> None:
-    """Read `clips/audio.npy` and `clips/clips.jsonl`; write `folder/prepared.npz`.
-
-    Clips whose caption holds one of the `favoured` words are drawn `favour` times as often as others, and a
-    clip that is mostly silence down to a quarter as often as one that sounds throughout.
-    """
+    """Read `clips/audio.npy` and `clips/clips.jsonl`; write `folder/prepared.npz`."""
     audio = np.load(clips / "audio.npy", mmap_mode="r")
     lines = (clips / "clips.jsonl").read_text(encoding="utf-8").splitlines()
     captions = [json.loads(line)["caption"] for line in lines]
@@ -105,16 +89,12 @@ def prepare(
     texts = text_table(unique, encoder)
 
     spectrogram = MelSpectrogram(mel)
-    latents, codes, sounding = [], [], []
+    latents, codes = [], []
     for start in range(0, len(captions), CHUNK):
         sound = torch.from_numpy(np.array(audio[start : start + CHUNK])).float() / 32768.0
         latents.append(space.encode(spectrogram(sound)).half().numpy())
-        levels = sound.reshape(len(sound), -1, 640).square().mean(2).sqrt()
-        sounding.append((levels > 0.01 * levels.amax(1, keepdim=True)).float().mean(1).numpy())
         codes.append(encode(codec, sound[:, None]).to(torch.int32).numpy().astype(np.uint16))
     silence = encode(codec, torch.zeros(1, 1, audio.shape[1])).numpy().astype(np.uint16)[0]
-    weight = np.array([favour if any(word in caption for word in favoured) else 1.0 for caption in captions])
-    weight *= (1.0 + 3.0 * np.concatenate(sounding)) / 4.0
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(
         folder / "prepared.npz",
@@ -122,7 +102,6 @@ def prepare(
         codes=np.concatenate(codes),
         silence=silence,
         caption_row=np.array([row[caption] for caption in captions], dtype=np.int64),
-        weight=weight / weight.sum(),
         text_states=texts.states,
         text_lengths=texts.lengths,
     )

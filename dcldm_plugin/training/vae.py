@@ -7,11 +7,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dcldm_plugin.models.latent import LatentSpace, MelRange
+from dcldm_plugin.models.latent import LatentSpace, LinearVae, MelRange
 
 # Below the floor nothing is audible or worth the latent's room; the rest comes to about -1 … 1.
 SMALL_MEL_RANGE = MelRange(floor=-8.0, centre=-4.0, spread=4.0)
 KL_WEIGHT = 1e-4
+AUDIBLE = 0.12  # above the floor, in the units of `SMALL_MEL_RANGE`: 2 dB
+LARGEST_DEVIATION = 3.0
 
 
 def small_vae_config() -> dict[str, object]:
@@ -37,6 +39,34 @@ def crops(mels: NDArray[np.float16], random: np.random.Generator, count: int, fr
     return torch.from_numpy(pieces.astype(np.float32))
 
 
+@torch.inference_mode()
+def linear_space(mels: NDArray[np.float16], frames: int = 4, channels: int = 64) -> LatentSpace:
+    """The latent space of the built-in model, in closed form from stored mels [n, all frames, mels].
+
+    Its directions are the principal ones of what sounds. Between no whitening, where a hiss is all that the
+    denoiser's last steps are for, and a full one, where they are lost in the noise with what matters most, the
+    latents' deviations are the roots of what they were: coarse before fine. None is above 3, so that the
+    noisiest step of the schedule hides it.
+    """
+    bands = mels.shape[2]
+    space = LatentSpace(LinearVae(frames, bands, channels), 1, SMALL_MEL_RANGE)
+    vae = space.vae
+    assert isinstance(vae, LinearVae)
+    patches = space.image(torch.from_numpy(mels.astype(np.float32)))[:, 0].reshape(-1, frames * bands)
+    floor = (SMALL_MEL_RANGE.floor - SMALL_MEL_RANGE.centre) / SMALL_MEL_RANGE.spread
+    sounding = patches[patches.amax(1) > floor + AUDIBLE]
+    vae.centre.copy_(sounding.mean(0))
+    centred = sounding - vae.centre
+    _, directions = torch.linalg.eigh(centred.T @ centred)
+    vae.directions.copy_(directions.flip(1)[:, :channels])
+    z = (patches - vae.centre) @ vae.directions
+    spread = z.std(0).clamp(min=1e-3)
+    wanted = (spread / spread.mean()).sqrt().clamp(max=LARGEST_DEVIATION)
+    space.mean.copy_(z.mean(0)[:, None, None])
+    space.deviation.copy_((spread / wanted)[:, None, None])
+    return space.eval().requires_grad_(False)
+
+
 class VaeLoss:
     """L1 on the mel and a small Kullback-Leibler term, over random crops of stored mels [n, frames, mels]."""
 
@@ -58,25 +88,3 @@ class VaeLoss:
             "reconstruction": reconstruction,
             "divergence": divergence,
         }
-
-
-class DecoderLoss:
-    """L1 on the mel and on its steps in time and in frequency, for the decoder alone.
-
-    The latents stay what they are, so a denoiser that was trained on them stays valid; they get a little noise,
-    which is what a denoiser's results have. The steps keep edges that plain L1 blurs.
-    """
-
-    def __init__(self, mels: NDArray[np.float16], *, batch: int, frames: int, noise: float = 0.1) -> None:
-        self.mels, self.batch, self.frames, self.noise = mels, batch, frames, noise
-
-    def __call__(self, model: nn.Module, random: np.random.Generator) -> dict[str, Tensor]:
-        assert isinstance(model, LatentSpace)
-        mel = crops(self.mels, random, self.batch, self.frames)
-        image = model.image(mel)
-        with torch.no_grad():
-            z = model.encode(mel)
-            z = z + self.noise * torch.from_numpy(random.standard_normal(z.shape, dtype=np.float32))
-        error = model.image(model.decode(z)) - image
-        level, time, band = error.abs().mean(), error.diff(dim=2).abs().mean(), error.diff(dim=3).abs().mean()
-        return {"total": level + 0.5 * time + 0.5 * band, "level": level, "time": time, "band": band}
