@@ -24,11 +24,12 @@ from transformers.models.musicgen.configuration_musicgen import MusicgenDecoderC
 from dcldm_plugin.errors import DcldmError
 from dcldm_plugin.models.dcldm import ChainConfig, Defaults, DualConditionedLatentDiffusion
 from dcldm_plugin.models.latent import LatentSpace, LinearVae, MelRange
-from dcldm_plugin.models.mel import GriffinLim, MelConfig
+from dcldm_plugin.models.mel import MelConfig
 from dcldm_plugin.models.plan import PlanModel
 from dcldm_plugin.models.text import TextEncoder, minilm_folder
 from dcldm_plugin.models.transformer import DualTransformer, TransformerConfig
 from dcldm_plugin.models.unet import DualUNet
+from dcldm_plugin.models.vocoder import ShapedNoise
 
 FORMAT = 1
 PARTS = ("plan", "codec", "vae", "denoiser")
@@ -72,7 +73,7 @@ def build(sizes: Sizes, text: TextEncoder) -> DualConditionedLatentDiffusion:
         EncodecModel(EncodecConfig(**sizes.codec)),
         denoiser,
         LatentSpace(vae, sizes.bands, sizes.chain.mel_range),
-        GriffinLim(sizes.chain.mel),
+        ShapedNoise(sizes.chain.mel),
     ).eval()
 
 

@@ -1,4 +1,4 @@
-"""Log-mel spectrograms as TANGO and AudioLDM compute them, and Griffin-Lim, which turns them back into sound.
+"""Log-mel spectrograms as TANGO and AudioLDM compute them.
 
 Values at full size: 16 kHz, window 1024, hop 160, 64 mels from 0 to 8 kHz; the built-in model has hop 320.
 The spectrogram is the magnitude (not the power), the filters are Slaney's with area normalisation, the
@@ -76,43 +76,3 @@ class MelSpectrogram(nn.Module):
         mel = torch.matmul(self.filters, spectrum)  # [batch, mels, frames + 1]
         frames = audio.shape[-1] // config.hop
         return mel.clamp(min=LOG_FLOOR).log().transpose(1, 2)[:, :frames]
-
-
-class GriffinLim(nn.Module):
-    """A vocoder without weights: natural-log mel [batch, frames, mels] -> waveform [batch, frames x hop].
-
-    The magnitude is the least-squares solution of the mel filters (clamped at zero); the phase comes from
-    the fast algorithm with momentum (Perraudin, Balazs and Sondergaard 2013). Its first phase is drawn
-    from a fixed seed, so equal mels give equal sound. Eight rounds scored as well as 32 with our judge.
-    """
-
-    inverse: Tensor
-    window: Tensor
-
-    def __init__(self, config: MelConfig, rounds: int = 12, momentum: float = 0.99) -> None:
-        super().__init__()
-        self.config, self.rounds, self.momentum = config, rounds, momentum
-        inverse = torch.linalg.pinv(mel_filters(config).double()).float()
-        self.register_buffer("inverse", inverse, persistent=False)
-        self.register_buffer("window", torch.hann_window(config.window), persistent=False)
-
-    def forward(self, log_mel: Tensor) -> Tensor:
-        config = self.config
-        magnitude = torch.matmul(self.inverse, log_mel.exp().transpose(1, 2)).clamp(min=0.0)
-        magnitude = functional.pad(magnitude, (0, 1), mode="replicate")  # frames + 1 centred frames
-        samples = log_mel.shape[1] * config.hop
-        generator = torch.Generator().manual_seed(0)
-        phase = torch.rand(magnitude.shape, generator=generator).to(magnitude) * (2 * math.pi)
-        angles = torch.polar(torch.ones_like(magnitude), phase)
-        previous = torch.zeros_like(angles)
-        for _ in range(self.rounds):
-            audio = self._inverse_stft(magnitude * angles, samples)
-            rebuilt = torch.stft(audio, config.window, config.hop, window=self.window, center=True, return_complex=True)
-            angles = rebuilt - (self.momentum / (1 + self.momentum)) * previous
-            angles = angles / angles.abs().clamp(min=1e-8)
-            previous = rebuilt
-        return self._inverse_stft(magnitude * angles, samples)
-
-    def _inverse_stft(self, spectrum: Tensor, samples: int) -> Tensor:
-        config = self.config
-        return torch.istft(spectrum, config.window, config.hop, window=self.window, center=True, length=samples)
