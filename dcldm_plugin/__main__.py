@@ -17,6 +17,7 @@ from dcldm_plugin.errors import DcldmError, InvalidInput
 # the exit code.
 COMMANDS = {
     "generate": ("dcldm_plugin.commands.generate:main", "make sounds from a prompt"),
+    "vary": ("dcldm_plugin.commands.vary:main", "make variations of a clip"),
     "models": ("dcldm_plugin.commands.models:main", "list the models that there are"),
     "doctor": ("dcldm_plugin.commands.doctor:main", "say what works on this machine, and what to do"),
     "serve": ("bridge.serve:main", "listen to DAWs, without a window"),

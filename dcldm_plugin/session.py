@@ -216,14 +216,7 @@ class Session:
             raise DcldmError("dcldm is closing; start it again and repeat the request.")
         if len(self._waiting) >= MAX_WAITING_JOBS:
             raise DcldmError(f"{MAX_WAITING_JOBS} jobs are waiting already; cancel some or try again later.")
-        info = registry.describe(request.model)
-        if request.seconds > info.longest_seconds:
-            raise InvalidInput(
-                f"The model {info.name!r} makes at most {info.longest_seconds:g} s, "
-                f"not {request.seconds:g} s; ask for less or choose another model."
-            )
-        if request.prompt.negative and not info.negative_prompt:
-            raise InvalidInput(f"The model {info.name!r} takes no negative prompt; leave it out.")
+        registry.describe(request.model).check(request)
         if request.target is not None:
             self._placer(request.target.host)
 

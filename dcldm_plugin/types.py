@@ -6,13 +6,15 @@ checks every field, so the code behind them never has to ask again.
 
 from __future__ import annotations
 
+import json
+import re
 import secrets
 import unicodedata
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dcldm_plugin.errors import InvalidInput
 
@@ -20,6 +22,9 @@ MAX_PROMPT_CHARACTERS = 1000
 MAX_SECONDS = 600.0  # what a request may ask for; each model has its own, usually shorter, longest clip
 MIN_SECONDS = 0.1
 MAX_VARIATIONS = 32
+MAX_PARENTS = 8  # of one take: its favourites
+MAX_GENERATIONS = 32  # from a clip back to the first of its line
+MAX_HISTORY_CHARACTERS = 64_000  # of the requests of all ancestors, as JSON: they travel in each file and message
 SEED_LIMIT = 2**63  # seeds are 0 … 2^63 - 1: what SQLite, JSON readers and torch all hold exactly
 DEFAULT_SECONDS = 10.0
 
@@ -131,6 +136,144 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class AudioSource:
+    """A file of anybody's, as it was when it was chosen: its SHA-256 says whether it still is."""
+
+    path: str
+    sha256: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.path, str) or not 1 <= len(self.path) <= 4096 or "\0" in self.path:
+            raise InvalidInput("The reference needs the path of an audio file.")
+        if not isinstance(self.sha256, str) or not re.fullmatch("[0-9a-f]{64}", self.sha256):
+            raise InvalidInput("The reference needs the SHA-256 of its file.")
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """A take that another was made from, complete: its request for it alone, with the sampling that was used.
+
+    `clip` is its id in the library, or empty.
+    """
+
+    request: GenerationRequest
+    model_version: str = ""
+    clip: str = ""
+
+    def __post_init__(self) -> None:
+        if len(self.request.seeds) != 1:
+            raise InvalidInput("A variation is made from one take; choose one clip.")
+        for name in ("model_version", "clip"):
+            clean_text(getattr(self, name), f"parent's {name.replace('_', ' ')}", may_be_empty=True)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Parent:
+        return cls(**{**values, "request": GenerationRequest.from_json(values["request"])})
+
+
+Kind = Literal["regenerate", "retexture", "rearrange", "like", "repair", "purify", "morph", "more"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """What a control needs: how many parents, whether a file may stand for one, and what its amount is."""
+
+    parents: tuple[int, ...]
+    audio: bool = False
+    amount: str = ""
+
+
+RULES: Mapping[Kind, _Rule] = {
+    "regenerate": _Rule((1,)),
+    "retexture": _Rule((1,), amount="distance"),
+    "rearrange": _Rule((1,)),
+    "like": _Rule((0, 1), audio=True, amount="weight"),
+    "repair": _Rule((1,)),
+    "purify": _Rule((0, 1), audio=True, amount="purify control"),
+    "morph": _Rule((2,), amount="position"),
+    "more": _Rule(tuple(range(1, MAX_PARENTS + 1)), amount="distance"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """How a take follows from others. The seeds of the request draw what is new in it.
+
+    regenerate    nothing is kept but the prompt.
+    retexture     the parent's plan; `amount` of the way from its noise to a new one, 0 is the same clip.
+    rearrange     the parent up to `start` seconds; from there a new plan, under the same noise.
+    like          the plan of the sound `audio` with the weight `amount`.
+    repair        the parent, but from `start` to `end` seconds with a new texture.
+    purify        the sound `audio`, or the parent, taken `amount` of the way back into noise and denoised
+                  under the prompt.
+    morph         `amount` of the way from the first parent to the second.
+    more          somewhere between the parents; `amount` is how much of the noise is new.
+    """
+
+    kind: Kind
+    parents: tuple[Parent, ...] = ()
+    amount: float = 0.0
+    start: float = 0.0
+    end: float = 0.0
+    audio: AudioSource | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in RULES:
+            raise InvalidInput(f"There is no control {str(self.kind)[:40]!r}; choose one of: {', '.join(RULES)}.")
+        rule = RULES[self.kind]
+        if len(self.parents) not in rule.parents:
+            raise InvalidInput(f"{self.kind}: {len(self.parents)} clips are given; give {_some(rule.parents)}.")
+        if self.audio is not None and not rule.audio:
+            raise InvalidInput(f"{self.kind} takes no audio file; leave it out.")
+        if self.audio is None and (self.kind == "like" or (rule.audio and not self.parents)):
+            raise InvalidInput(f"{self.kind} needs an audio file; choose one.")
+        object.__setattr__(self, "amount", _number(self.amount, rule.amount or "amount", 0.0, 1.0))
+        for name in ("start", "end"):
+            object.__setattr__(self, name, _number(getattr(self, name), f"range's {name}", 0.0, MAX_SECONDS, " s"))
+        if self.parents and (self.kind in {"rearrange", "repair"}):
+            self._check_range(self.parents[0].request.seconds)
+        if self.generations > MAX_GENERATIONS or self._characters() > MAX_HISTORY_CHARACTERS:
+            raise InvalidInput(
+                "The history of this clip is too long to be kept in one more; use its file with like or purify instead."
+            )
+
+    def _check_range(self, seconds: float) -> None:
+        end = self.end if self.kind == "repair" else seconds
+        if not 0.0 <= self.start < end <= seconds + 1e-6:
+            what = f"{self.start:g} to {self.end:g} s" if self.kind == "repair" else f"{self.start:g} s"
+            raise InvalidInput(f"{self.kind}: {what} is not within the clip, which lasts {seconds:g} s.")
+
+    @property
+    def generations(self) -> int:
+        """How many steps the line goes back."""
+        return 1 + max((each.request.generations for each in self.parents), default=0)
+
+    @property
+    def keeps_length(self) -> bool:
+        """Whether the take is its parent in part, and so as long and as wide."""
+        return self.kind in {"rearrange", "repair"}
+
+    def _characters(self) -> int:
+        return sum(len(json.dumps(asdict(parent))) for parent in self.parents)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Control:
+        """The control that `asdict` described."""
+        plain = dict(values)
+        parents = plain.get("parents", ())
+        if not isinstance(parents, list | tuple):
+            raise ValueError("the parents are no list")
+        plain["parents"] = tuple(Parent.from_json(parent) for parent in parents)
+        if plain.get("audio") is not None:
+            plain["audio"] = AudioSource(**plain["audio"])
+        return cls(**plain)
+
+
+def _some(counts: tuple[int, ...]) -> str:
+    return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+
+
+@dataclass(frozen=True, slots=True)
 class TimelineTarget:
     """Where clips are to land, as noted by the host when the prompt was given.
 
@@ -161,6 +304,9 @@ class GenerationRequest:
     model: str = "builtin"
     sampling: Sampling = field(default_factory=Sampling)
     target: TimelineTarget | None = None
+    control: Control | None = None
+    loop: bool = False
+    stereo: float = 0.0
 
     def __post_init__(self) -> None:
         if not isinstance(self.id, str) or not 1 <= len(self.id) <= 64 or not self.id.isascii():
@@ -170,6 +316,28 @@ class GenerationRequest:
         _integer(len(self.seeds), "number of variations", 1, MAX_VARIATIONS)
         object.__setattr__(self, "seconds", _number(self.seconds, "length", MIN_SECONDS, MAX_SECONDS, " s"))
         object.__setattr__(self, "model", clean_text(self.model, "model name"))
+        object.__setattr__(self, "stereo", _number(self.stereo, "stereo width", 0.0, 1.0))
+        if not isinstance(self.loop, bool):
+            raise InvalidInput("Whether it is a loop must be true or false.")
+        if self.control is not None:
+            self._check_control(self.control)
+
+    def _check_control(self, control: Control) -> None:
+        for parent in control.parents if control.kind != "regenerate" else ():
+            if parent.request.model != self.model and control.audio is None:
+                raise InvalidInput(
+                    f"{control.kind} works within one model, and this clip was made by {parent.request.model!r}; "
+                    f"use that one in place of {self.model!r}, or the clip's file with like or purify."
+                )
+        if control.keeps_length:
+            made = control.parents[0].request
+            if (self.seconds, self.loop, self.stereo) != (made.seconds, made.loop, made.stereo):
+                raise InvalidInput(f"{control.kind} leaves length, loop and stereo width as they are; leave them out.")
+
+    @property
+    def generations(self) -> int:
+        """How many variations this one is away from the first take of its line."""
+        return 0 if self.control is None else self.control.generations
 
     @classmethod
     def create(
@@ -183,6 +351,9 @@ class GenerationRequest:
         model: str = "builtin",
         sampling: Sampling | None = None,
         target: TimelineTarget | None = None,
+        control: Control | None = None,
+        loop: bool = False,
+        stereo: float = 0.0,
         id: str | None = None,
     ) -> GenerationRequest:
         """A complete request: seeds drawn, an id given, every field checked. Raises `InvalidInput`."""
@@ -194,6 +365,9 @@ class GenerationRequest:
             model=model,
             sampling=sampling or Sampling(),
             target=target,
+            control=control,
+            loop=loop,
+            stereo=stereo,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -210,8 +384,10 @@ class GenerationRequest:
             plain["sampling"] = Sampling(**plain.get("sampling", {}))
             if plain.get("target") is not None:
                 plain["target"] = TimelineTarget(**plain["target"])
+            if plain.get("control") is not None:
+                plain["control"] = Control.from_json(plain["control"])
             return cls(**plain)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise InvalidInput(f"This is not a complete generation request ({error}).") from error
 
     def only(self, index: int) -> GenerationRequest:
@@ -233,6 +409,31 @@ class ModelInfo:
     band_hz: float
     negative_prompt: bool = True
     version: str = ""
+    controls: tuple[str, ...] = ()  # the kinds of `Control` that it has, and of "loop" and "stereo"
+
+    def check(self, request: GenerationRequest) -> None:
+        """Raises `InvalidInput` with a sentence for what the model can't do."""
+        if request.seconds > self.longest_seconds:
+            raise InvalidInput(
+                f"The model {self.name!r} makes at most {self.longest_seconds:g} s, "
+                f"not {request.seconds:g} s; ask for less or choose another model."
+            )
+        if request.prompt.negative and not self.negative_prompt:
+            raise InvalidInput(f"The model {self.name!r} takes no negative prompt; leave it out.")
+        asked: list[str] = [request.control.kind] if request.control is not None else []
+        asked += [name for name, value in (("loop", request.loop), ("stereo", request.stereo)) if value]
+        for name in asked:
+            if name not in self.controls:
+                there = f"it has: {', '.join(self.controls)}" if self.controls else "it has none"
+                raise InvalidInput(f"The model {self.name!r} does not have the control {name!r} ({there}).")
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """What finishing does to the level of a take: the offset of each channel that it removes, and the gain."""
+
+    offset: tuple[float, ...]
+    gain_db: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +447,7 @@ class Variation:
     channels: int
     model_version: str
     sampling: Sampling  # what was used, with the model's defaults filled in
+    level: Level | None = None  # the parent's, of which parts are in it unchanged; None: its own
 
     @property
     def seeds(self) -> Seeds:
@@ -270,6 +472,14 @@ class Clip:
     channels: int
     sha256: str
     created: str  # ISO 8601, UTC
+    request: GenerationRequest | None = None  # what makes this take alone again
+
+    def as_parent(self) -> Parent:
+        """The clip as others are made from it: what its own file says, with nothing left open."""
+        if self.request is None:
+            raise InvalidInput(f"{self.path} does not say how it was made; choose a clip of ours.")
+        made = replace(self.request, sampling=self.sampling, target=None)
+        return Parent(made, self.model_version, self.id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,7 +156,7 @@ def test_jobs_run_in_order(start: Callable[..., Session]) -> None:
     ("changes", "words"),
     [
         ({"model": "nonesuch"}, "no model named 'nonesuch'"),
-        ({"model": "builtin", "seconds": 60.0}, "at most 10.24 s"),
+        ({"model": "tone", "stereo": 0.5}, "does not have the control 'stereo'"),
         ({"model": "tone", "target": TARGET}, "No host named 'timeline'"),
     ],
 )

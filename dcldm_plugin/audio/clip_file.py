@@ -33,7 +33,8 @@ def make_clip_file(variation: Variation) -> ClipFile:
     from dcldm_plugin.audio.finish import FinishSettings, finish
 
     samples, sample_rate = _read_render(variation.path)
-    finished = finish(samples, sample_rate, FinishSettings(seconds=variation.request.seconds))
+    made = variation.request
+    finished = finish(samples, sample_rate, FinishSettings(made.seconds, loop=made.loop, level=variation.level))
     pcm = finished.pcm
     channels, frames = finished.samples.shape
     created = datetime.now(UTC)
@@ -96,6 +97,7 @@ def to_clip(record: Mapping[str, Any], path: Path) -> Clip:
         channels=_whole(record, "channels", 1, 2**16),
         sha256=_text(record, "sha256", "[0-9a-f]{64}"),
         created=record["created"],
+        request=request,
     )
 
 

@@ -16,11 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcldm_plugin.errors import EngineFailed, InvalidInput
+from dcldm_plugin.types import Level
 
 FULL_SCALE = 2**23  # 24-bit integers
 SILENCE = 0.5 / FULL_SCALE  # a peak below half a step is nothing that 24 bits could hold
 OVERSAMPLING = 8  # ITU-R BS.1770-5, annex 2, asks for at least 4 at 48 kHz; 8 halves the dB that are missed
 METER_MARGIN_DB = 0.05  # what 8 times oversampling can miss of a tone at 13 kHz (20 log10 cos(pi f / 8 fs))
+WRAP_SECONDS = 0.1  # of a loop's other end, at each end while it is resampled: longer than the filter
 BLOCK_FRAMES = 2**17  # bounds the memory that metering a long clip takes
 
 
@@ -31,6 +33,8 @@ class FinishSettings:
     A take above `ceiling_dbtp` is turned down to it. One below `lift_below_dbtp` is turned up to it, by at
     most `lift_limit_db`, so that near-silence does not become noise. Between the two nothing is touched:
     the loudness that the model chose stays.
+    `level`, where it is given, is taken as it is: the offset and gain of the take that this one is in part.
+    A loop has no fades, and is resampled as one that goes round.
     """
 
     seconds: float | None = None  # exact: round(seconds * sample_rate) samples; None: as rendered
@@ -40,6 +44,8 @@ class FinishSettings:
     ceiling_dbtp: float = -1.0
     lift_below_dbtp: float | None = -12.0
     lift_limit_db: float = 30.0
+    loop: bool = False
+    level: Level | None = None
     dither_seed: int | None = 0  # fixed, so that equal renders give equal files; None rounds without dither
 
 
@@ -106,7 +112,8 @@ def remove_dc(take: _Take, settings: FinishSettings) -> _Take:
     """Centre each channel on zero. What is left below half a 24-bit step becomes exact silence."""
     if not settings.remove_dc:
         return take
-    centred = take.samples - take.samples.mean(axis=1, keepdims=True)
+    offset = take.samples.mean(axis=1) if settings.level is None else np.array(settings.level.offset)
+    centred = take.samples - offset[:, None]
     if np.abs(centred).max(initial=0.0) < SILENCE:
         centred = np.zeros_like(centred)
     return replace(take, samples=centred)
@@ -118,14 +125,18 @@ def resample(take: _Take, settings: FinishSettings) -> _Take:
         return take
     import soxr
 
-    resampled = soxr.resample(take.samples.T, take.sample_rate, settings.sample_rate, quality="VHQ").T
-    return replace(take, samples=np.ascontiguousarray(resampled), sample_rate=settings.sample_rate)
+    wrap = round(WRAP_SECONDS * take.sample_rate) if settings.loop else 0
+    given = np.pad(take.samples, ((0, 0), (wrap, wrap)), mode="wrap")
+    resampled = soxr.resample(given.T, take.sample_rate, settings.sample_rate, quality="VHQ").T
+    begin = round(wrap * settings.sample_rate / take.sample_rate)
+    kept = resampled[:, begin : resampled.shape[1] - begin]
+    return replace(take, samples=np.ascontiguousarray(kept), sample_rate=settings.sample_rate)
 
 
 def fade(take: _Take, settings: FinishSettings) -> _Take:
     """Raised-cosine fades at both ends, from and to exact zero; never longer than half the sound."""
     frames = min(round(settings.fade_seconds * take.sample_rate), take.samples.shape[1] // 2)
-    if frames == 0:
+    if frames == 0 or settings.loop:
         return take
     ramp = 0.5 - 0.5 * np.cos(np.pi * np.arange(frames) / frames)
     faded = take.samples.copy()
@@ -136,6 +147,9 @@ def fade(take: _Take, settings: FinishSettings) -> _Take:
 
 def level(take: _Take, settings: FinishSettings) -> _Take:
     """One gain for the whole take, all channels alike, by its true peak (see `FinishSettings`)."""
+    if settings.level is not None:
+        gain_db = settings.level.gain_db
+        return replace(take, samples=take.samples * 10.0 ** (gain_db / 20.0), gain_db=gain_db)
     peak = true_peak(take.samples, take.sample_rate)
     if peak < SILENCE:
         return take
@@ -145,6 +159,15 @@ def level(take: _Take, settings: FinishSettings) -> _Take:
         return take
     gain_db = min(wanted_db, settings.lift_limit_db)
     return replace(take, samples=take.samples * 10.0 ** (gain_db / 20.0), gain_db=take.gain_db + gain_db)
+
+
+def level_of(samples: NDArray[np.floating[Any]], sample_rate: int, settings: FinishSettings) -> Level:
+    """What finishing does to the level of a take (see `finish`), for another that is to sit at the same."""
+    if settings.level is not None:
+        return settings.level
+    first = cut(_Take(samples.astype(np.float64), sample_rate), settings)
+    offset = first.samples.mean(axis=1) if settings.remove_dc else np.zeros(len(samples))
+    return Level(tuple(map(float, offset)), finish(samples, sample_rate, settings).gain_db)
 
 
 def pad(take: _Take, settings: FinishSettings) -> _Take:

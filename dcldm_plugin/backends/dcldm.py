@@ -14,7 +14,9 @@ from dcldm_plugin.engine.registry import BUILTIN
 from dcldm_plugin.errors import EngineFailed, InvalidInput
 from dcldm_plugin.models.checkpoint import read
 from dcldm_plugin.models.dcldm import DualConditionedLatentDiffusion
+from dcldm_plugin.models.plan_cache import PlanCache
 from dcldm_plugin.models.schedule import make_sampler
+from dcldm_plugin.models.variation import Variations
 from dcldm_plugin.types import GenerationRequest, ModelInfo, Report
 
 BUILTIN_FOLDER = Path(__file__).parent.parent / "builtin"
@@ -25,29 +27,29 @@ class DcldmBackend:
 
     def __init__(self, info: ModelInfo, model: DualConditionedLatentDiffusion) -> None:
         self.info, self.model = info, model
+        model.version = info.version
+        self.variations = Variations(model, info.name, info.version)
+
+    def keep_in(self, folder: Path) -> None:
+        """Plans, which are what takes longest, are kept in `plans` there."""
+        self.model.cache = PlanCache(folder / "plans")
 
     def render(self, request: GenerationRequest, report: Report) -> Iterator[Rendered]:
         """As many takes at once as the model's placement says; by itself each can be heard while the next is made."""
-        if request.seconds > self.info.longest_seconds:
-            raise InvalidInput(
-                f"The model {self.info.name!r} makes at most {self.info.longest_seconds:g} s; "
-                f"ask for less than {request.seconds:g} s."
-            )
+        self.info.check(request)
         if request.sampling.purify is not None and self.model.config.defaults.purify is None:
             raise InvalidInput(f"The model {self.info.name!r} has nothing to purify; leave it out or use a bridge.")
         sampling = self.model.config.defaults.fill(request.sampling)
         assert sampling.sampler is not None
         make_sampler(sampling.sampler)  # an unknown name is refused before anything is computed
-        prompt = request.prompt
-        takes = self.model.takes(prompt.text, prompt.negative, request.seconds, request.seeds, sampling, report)
-        for index, audio in enumerate(takes):
-            samples = audio.cpu().numpy().astype(np.float32)[None]
+        for index, audio in enumerate(self.variations.takes(request, sampling, report)):
+            samples = audio.cpu().numpy().astype(np.float32)
             if not np.isfinite(samples).all():
                 raise EngineFailed(
                     f"The model {self.info.name!r} gave numbers that are no sound; "
                     "try another seed or a smaller guidance scale."
                 )
-            yield Rendered(index, samples, sampling)
+            yield Rendered(index, samples, sampling, self.variations.level(request.only(index), report))
 
 
 def make_builtin(report: Report) -> DcldmBackend:

@@ -24,6 +24,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,8 +83,12 @@ class ToneBackend:
 
     info = TONE
 
+    def keep_in(self, folder: Path) -> None:
+        """There is nothing to keep."""
+
     def render(self, request: GenerationRequest, report: Report) -> Iterator[Rendered]:
         """Yield one take for each pair of seeds. Raises `InvalidInput` for an unknown sampler."""
+        self.info.check(request)
         if request.sampling.sampler is not None:
             raise InvalidInput("The test tone has no samplers to choose from; leave the sampler out.")
         words = set(request.prompt.text.lower().split())

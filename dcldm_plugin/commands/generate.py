@@ -15,7 +15,7 @@ from typing import Any, Self
 from dcldm_plugin.commands import Parser, log_file
 from dcldm_plugin.errors import DcldmError, InvalidInput
 from dcldm_plugin.settings import Settings, load, writable_folder
-from dcldm_plugin.types import DEFAULT_SECONDS, Clip, GenerationRequest, Sampling
+from dcldm_plugin.types import DEFAULT_SECONDS, Clip, Control, GenerationRequest, Sampling
 
 # A clip as it is kept (48 kHz, 24 bit, up to two channels) and, beside it for a while, as it was rendered.
 BYTES_PER_SECOND = 48_000 * 2 * (3 + 4)
@@ -34,8 +34,18 @@ def main(arguments: Sequence[str]) -> int:
         variations=options.variations,
         seed=options.seed,
         model=settings.model if options.model is None else options.model,
-        sampling=Sampling(options.sampler, options.steps, options.guidance),
+        sampling=Sampling(
+            options.sampler, options.steps, options.guidance, purify=None if options.audio else options.purify
+        ),
+        control=_control(options),
+        loop=options.loop,
+        stereo=options.stereo,
     )
+    return render(request, settings, options)
+
+
+def render(request: GenerationRequest, settings: Settings, options: Namespace) -> int:
+    """Have a request done, and show it; `options` are those of `add_output_options`."""
     needed_bytes = int(request.seconds * len(request.seeds) * BYTES_PER_SECOND) + SPARE_BYTES
     for folder in (settings.library_folder, settings.engine_folder, options.out):
         if folder is not None:
@@ -44,22 +54,52 @@ def main(arguments: Sequence[str]) -> int:
         return _generate(request, settings, options)
 
 
-def _parser() -> Parser:
-    parser = Parser("generate", "Make sounds from a prompt. Prints one path per line.")
-    parser.add_argument("prompt", metavar="PROMPT", help="what is to be heard, in a few words")
-    parser.add_argument("--negative", default="", metavar="TEXT", help="what is not to be heard")
-    parser.add_argument("--seconds", type=float, default=DEFAULT_SECONDS, metavar="S", help="length")
+def add_output_options(parser: Parser) -> None:
+    """What every command takes that makes clips."""
     parser.add_argument("--variations", type=int, default=1, metavar="N", help="how many takes")
     parser.add_argument(
         "--seed", type=int, metavar="N", help="seed of the first take (else random): same seed, same clip"
     )
     parser.add_argument("--model", metavar="NAME", help="see `dcldm models`")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the clips (else the library)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per take")
+
+
+def _parser() -> Parser:
+    parser = Parser("generate", "Make sounds from a prompt. Prints one path per line.")
+    parser.add_argument("prompt", metavar="PROMPT", help="what is to be heard, in a few words")
+    parser.add_argument("--negative", default="", metavar="TEXT", help="what is not to be heard")
+    parser.add_argument("--seconds", type=float, default=DEFAULT_SECONDS, metavar="S", help="length")
     parser.add_argument("--steps", type=int, metavar="N", help="sampling steps (else the model's own)")
     parser.add_argument("--guidance", type=float, metavar="W", help="how closely to follow the prompt")
     parser.add_argument("--sampler", metavar="NAME", help="how to sample (else the model's own)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the clips (else the library)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object per take")
+    parser.add_argument("--like", type=Path, metavar="AUDIO", help="take the timing from any audio file")
+    parser.add_argument("--weight", type=float, metavar="W", help="of --like: 0 … 1 (else 0.7)")
+    parser.add_argument(
+        "--purify", type=float, metavar="T0", help="clean --audio, or a bridge's own sound: 0 as it is, 1 all new"
+    )
+    parser.add_argument("--audio", type=Path, metavar="AUDIO", help="what --purify cleans")
+    parser.add_argument("--loop", action="store_true", help="without a seam from its end to its beginning")
+    parser.add_argument("--stereo", type=float, default=0.0, metavar="W", help="stereo width, 0 … 1 (else mono)")
+    add_output_options(parser)
     return parser
+
+
+def _control(options: Namespace) -> Control | None:
+    """What a prompt can be told beside its words: the sound of a file."""
+    from dcldm_plugin.variations import AMOUNTS, audio_source
+
+    if options.like is not None and options.audio is not None:
+        raise InvalidInput("--like and --audio do not go together; leave one out.")
+    if options.weight is not None and options.like is None:
+        raise InvalidInput("--weight belongs to --like; leave it out or name an audio file.")
+    if options.like is not None:
+        weight = AMOUNTS["like"] if options.weight is None else options.weight
+        return Control("like", amount=weight, audio=audio_source(options.like))
+    if options.audio is not None:
+        t0 = AMOUNTS["purify"] if options.purify is None else options.purify
+        return Control("purify", amount=t0, audio=audio_source(options.audio))
+    return None
 
 
 def _generate(request: GenerationRequest, settings: Settings, options: Namespace) -> int:
@@ -115,7 +155,16 @@ def _line(clip: Clip, as_json: bool) -> str:
             "channels": clip.channels,
             "sha256": clip.sha256,
         }
+        | _lineage(clip.request)
     )
+
+
+def _lineage(request: GenerationRequest | None) -> dict[str, Any]:
+    """Which control made a clip, and of which clips."""
+    if request is None or request.control is None:
+        return {}
+    control = request.control
+    return {"control": control.kind, "amount": control.amount, "parents": [parent.clip for parent in control.parents]}
 
 
 class _Bar:

@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, cast, get_args
 
 from dcldm_plugin.errors import DcldmError
-from dcldm_plugin.types import MAX_VARIATIONS, GenerationRequest, Sampling, Variation
+from dcldm_plugin.types import MAX_VARIATIONS, GenerationRequest, Level, Sampling, Variation
 
 PROTOCOL = 1
-# The longest request has six texts of 1000 characters; escaped as JSON, one of them takes up to 12 bytes.
-MAX_LINE_BYTES = 128 * 1024
+# The longest request has six texts of 1000 characters and a history of 64,000; escaped as JSON, one of the
+# former takes up to 12 bytes.
+MAX_LINE_BYTES = 256 * 1024
 MAX_TEXT_CHARACTERS = 4096  # paths and sentences
 MAX_STAGE_CHARACTERS = 64
 
@@ -205,6 +206,12 @@ class _Fields:
     def sampling(self) -> Sampling:
         return Sampling(**self.group("sampling")._values)
 
+    def level(self) -> Level | None:
+        if self._values.get("level") is None:
+            return None
+        level = self.group("level")._values
+        return Level(tuple(map(float, level["offset"])), float(level["gain_db"]))
+
 
 def _whole_number(value: object, name: str, low: int, high: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
@@ -239,6 +246,7 @@ def _read_variation(message: _Fields) -> VariationReady:
             channels=fields.integer("channels", 1, 64),
             model_version=fields.text("model_version"),
             sampling=fields.sampling(),
+            level=fields.level(),
         )
     )
 

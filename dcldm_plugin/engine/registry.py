@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 from dcldm_plugin.backends.base import Backend
 from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.sources import MODELS
-from dcldm_plugin.types import ModelInfo, Report
+from dcldm_plugin.types import RULES, ModelInfo, Report
 
 BUILTIN = ModelInfo(
     name="builtin",
@@ -22,8 +22,9 @@ BUILTIN = ModelInfo(
     commercial_use=True,
     sample_rate=16_000,
     channels=1,
-    longest_seconds=10.24,
+    longest_seconds=600.0,
     band_hz=8_000.0,
+    controls=(*RULES, "loop", "stereo"),
 )
 TONE = ModelInfo(
     name="tone",
@@ -34,6 +35,7 @@ TONE = ModelInfo(
     channels=1,
     longest_seconds=600.0,
     band_hz=8_000.0,
+    controls=("regenerate",),
 )
 
 

@@ -162,6 +162,7 @@ class Worker:
     def _render(self, job: Render) -> None:
         report = Reporter(self, job)
         backend = self._load(job.request.model, report)
+        backend.keep_in(job.folder)
         wanted = replace(job.request, seeds=tuple(job.request.seeds[index] for index in job.indices))
         for rendered in backend.render(wanted, report):
             report.flush()
@@ -176,6 +177,7 @@ class Worker:
                 channels=rendered.samples.shape[0],
                 model_version=backend.info.version,
                 sampling=rendered.sampling,
+                level=rendered.level,
             )
             self.say(VariationReady(variation))
             report.delivered(index)

@@ -14,38 +14,10 @@ from torch import Tensor
 
 from dcldm_plugin.models.dcldm import DualConditionedLatentDiffusion
 from dcldm_plugin.models.denoiser import Conditions
-from dcldm_plugin.models.schedule import TRAINING_STEPS, add_noise, alphas
+from dcldm_plugin.models.schedule import entered
 from dcldm_plugin.types import Report, Sampling
 
 PURIFY = 0.6  # where a request does not say
-
-
-def first_step(timesteps: Tensor, t0: float) -> int:
-    """Index of the first of the falling `timesteps` that is not beyond t0, 0 … 1 of the whole schedule.
-
-    `len(timesteps)` where there is none, so that nothing is denoised at t0 = 0.
-    """
-    return int((timesteps > t0 * (TRAINING_STEPS - 1)).sum()) if t0 > 0.0 else len(timesteps)
-
-
-def noised(z: Tensor, noise: Tensor, t: int) -> Tensor:
-    """z_t by equation 2, of z_0 and noise of the same shape, at step t of the schedule."""
-    alpha = alphas()[t].to(z).expand(len(z))
-    return add_noise(z, noise, alpha)
-
-
-def entered(scheduler: Any, z: Tensor, noise: Tensor, t0: float) -> tuple[int, Tensor]:
-    """Where the reverse process of a sound begins: the step, and z_t there.
-
-    z, noise: [n, channels, time, bands]; the scheduler has its timesteps, and is told where it begins. The
-    steps before it are not made, so a small t0 is also quicker.
-    """
-    step = first_step(scheduler.timesteps, t0)
-    if step == len(scheduler.timesteps):
-        return step, z
-    if hasattr(scheduler, "set_begin_index"):  # the multistep samplers count their steps
-        scheduler.set_begin_index(step)
-    return step, noised(z, noise, int(scheduler.timesteps[step]))
 
 
 def as_latent(sequence: Tensor, channels: int) -> Tensor:

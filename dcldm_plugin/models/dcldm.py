@@ -6,12 +6,13 @@ also loads the public full-size weights.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -19,12 +20,14 @@ from torch import Tensor, nn
 from transformers import EncodecModel
 
 from dcldm_plugin.models import acoustic_lm, encodings
-from dcldm_plugin.models.denoiser import Conditions, Denoiser, guided
+from dcldm_plugin.models.course import PLAIN, Course, alpha_at, in_windows
+from dcldm_plugin.models.denoiser import Conditions, guided
 from dcldm_plugin.models.device import Placement, Staged, compile_blocks, render_in_batches
 from dcldm_plugin.models.latent import LatentSpace, MelRange
 from dcldm_plugin.models.mel import MelConfig, MelSpectrogram
 from dcldm_plugin.models.plan import PlanModel
-from dcldm_plugin.models.schedule import Prediction, make_sampler
+from dcldm_plugin.models.plan_cache import PlanCache
+from dcldm_plugin.models.schedule import Prediction, entered, make_sampler
 from dcldm_plugin.models.text import TextEncoder
 from dcldm_plugin.types import Report, Sampling, Seeds
 
@@ -120,6 +123,7 @@ class PlanKey:
     temperature: float
     top_k: int
     guidance_scale: float
+    after: str = ""  # SHA-256 of the frames that it continues
 
 
 class DualConditionedLatentDiffusion(Staged):
@@ -165,9 +169,16 @@ class DualConditionedLatentDiffusion(Staged):
             if isinstance(module, nn.Module):
                 module.to(self.placement.device)
         self._plans: OrderedDict[PlanKey, Tensor] = OrderedDict()
+        self.version = ""  # what names the weights
+        self.cache: PlanCache | None = None  # plans on disk
         if codec is not None:
             frames = self.plan_frames(config.longest_steps)
             self.register_buffer("empty_plan", torch.zeros(codec.config.num_quantizers, frames, dtype=torch.long))
+
+    @property
+    def has_plan(self) -> bool:
+        """Whether the denoiser is told a plan, or was made of one; TANGO is told the text alone."""
+        return self._modules["codec"] is not None
 
     @property
     def latent_rate(self) -> float:
@@ -230,10 +241,11 @@ class DualConditionedLatentDiffusion(Staged):
 
         with self.at_work("denoiser"):
             yield from render_in_batches(
-                len(seeds), batch, self.placement.batch, self._take_fewer, self.placement.device
+                len(seeds), batch, self.placement.batch, self.take_fewer, self.placement.device
             )
 
-    def _take_fewer(self, batch: int) -> None:
+    def take_fewer(self, batch: int) -> None:
+        """Memory ran out: batches are smaller from now on."""
         logging.getLogger(__name__).warning("Memory ran out: making %d takes at once from now on.", batch)
         self.placement = replace(self.placement, batch=batch)
 
@@ -248,7 +260,7 @@ class DualConditionedLatentDiffusion(Staged):
     def _encoded_plans(self, prompt: str, steps: int, seeds: Sequence[int], report: Report) -> Tensor:
         """Acoustic encodings [2 n, frames, width]: of the prompt's plans, then the empty text's for each."""
         count = len(seeds)
-        if self._modules["codec"] is None:
+        if not self.has_plan:
             return torch.zeros(2 * count, 0, 0, device=self.placement.device)
         frames = self.plan_frames(steps)
         if self.config.stored_empty_plan:
@@ -270,27 +282,47 @@ class DualConditionedLatentDiffusion(Staged):
         return encodings.vae_encoding(self.space, encodings.fitted(audio, samples), self.analysis)
 
     @torch.inference_mode()
-    def plans(self, text: str, frames: int, seeds: Sequence[int], report: Report) -> Tensor:
-        """The plans [n, codebooks, frames] of a text and some seeds; those that were made before cost nothing."""
+    def plans(
+        self, text: str, frames: int, seeds: Sequence[int], report: Report, known: Tensor | None = None
+    ) -> Tensor:
+        """The plans [n, codebooks, frames] of a text and some seeds; those that were made before cost nothing.
+
+        known: the first frames [codebooks, fewer frames], which are kept and continued.
+        """
+        after = "" if known is None else hashlib.sha256(known.cpu().contiguous().numpy().tobytes()).hexdigest()
         defaults = self.config.defaults
         # Led from the empty text, the empty text stays where it is.
         scale = defaults.plan_guidance_scale if text else 1.0
-        keys = [PlanKey(text, seed, frames, defaults.temperature, defaults.top_k, scale) for seed in seeds]
+        keys = [PlanKey(text, seed, frames, defaults.temperature, defaults.top_k, scale, after) for seed in seeds]
+        self._fetch([key for key in keys if key not in self._plans])
         missing = [key for key in dict.fromkeys(keys) if key not in self._plans]
         if missing:
             reader = "text" if self.plan_text is None and "plan_text" not in self.loaders else "plan_text"
             with self.at_work(reader):
                 states, mask = getattr(self, reader)([text])
             made = self._sample(
-                states, mask if text or not self.config.zero_padding else torch.zeros_like(mask), missing, report
+                states, mask if text or not self.config.zero_padding else torch.zeros_like(mask), missing, report, known
             )
             self._plans.update(zip(missing, made.cpu(), strict=True))
+            if self.cache is not None:
+                for key in missing:
+                    self.cache.put(self._content(key), self._plans[key])
         for key in keys:
             self._plans.move_to_end(key)
         codes = torch.stack([self._plans[key] for key in keys]).to(self.placement.device)
         while len(self._plans) > PLANS_KEPT:
             self._plans.popitem(last=False)
         return codes
+
+    def _fetch(self, keys: Sequence[PlanKey]) -> None:
+        """Take from the disk what is there."""
+        for key in keys:
+            found = None if self.cache is None else self.cache.get(self._content(key))
+            if found is not None and found.shape == (len(self.empty_plan), key.frames):
+                self._plans[key] = found
+
+    def _content(self, key: PlanKey) -> dict[str, Any]:
+        return {"model": self.version, **asdict(key)}
 
     @torch.inference_mode()
     def plan(self, states: Tensor, mask: Tensor, steps: int, seed: int, report: Report | None) -> Tensor:
@@ -301,7 +333,14 @@ class DualConditionedLatentDiffusion(Staged):
         )
         return self._sample(states, mask, [key], report)
 
-    def _sample(self, states: Tensor, mask: Tensor, keys: Sequence[PlanKey], report: Report | None) -> Tensor:
+    def _sample(
+        self,
+        states: Tensor,
+        mask: Tensor,
+        keys: Sequence[PlanKey],
+        report: Report | None,
+        known: Tensor | None = None,
+    ) -> Tensor:
         """Tokens [n, codebooks, frames] for n seeds and one text's states [1, tokens, width]."""
         key, count, zeros = keys[0], len(keys), self.config.zero_padding
         empty_states = empty_mask = None
@@ -325,6 +364,7 @@ class DualConditionedLatentDiffusion(Staged):
                     empty_states=None if empty_states is None else project(empty_states.to(dtype)),
                     empty_mask=empty_mask,
                     zero_padding=zeros,
+                    prompt_codes=None if known is None else known.to(states.device).expand(count, -1, -1),
                     report=report,
                 )
 
@@ -333,38 +373,53 @@ class DualConditionedLatentDiffusion(Staged):
         channels, _, bands = self.space.mean.shape
         generator = torch.Generator().manual_seed(seed)
         # Drawn for the longest clip and cut, so that a shorter one begins as the longer does.
-        whole = torch.randn(1, self.config.longest_steps, channels, bands, generator=generator)
+        longest = self.config.longest_steps
+        count = max(1, math.ceil(steps / longest))
+        drawn = [torch.randn(1, longest, channels, bands, generator=generator) for _ in range(count)]
+        whole = torch.cat(drawn, dim=1)
         return whole[:, :steps].transpose(1, 2).to(self.space.mean.device)
 
-    @torch.inference_mode()
     def denoise(self, noise: Tensor, conditions: Conditions, sampling: Sampling, report: Report) -> Tensor:
+        """The reverse process of n latents, whose conditions are those of n prompts, then of n empty texts."""
+        told = [conditions.first(len(noise)), conditions.last(len(noise))]
+        return self.follow(noise, told, sampling, report)
+
+    @torch.inference_mode()
+    def follow(
+        self, noise: Tensor, told: Sequence[Conditions], sampling: Sampling, report: Report, course: Course = PLAIN
+    ) -> Tensor:
         """Reverse diffusion (equations 4-7) with guidance (equation 8) in the steps of the interval.
 
-        noise [n, channels, time, mel]; conditions of n prompts, then of n empty texts. Guidance scale 1
-        leaves the second half out.
+        noise [n, channels, time, mel]; told: one or several conditions of n items, then the empty text's.
+        Guidance scale 1 leaves the last out.
         """
         assert sampling.sampler and sampling.steps and sampling.guidance_scale is not None
         with self.at_work("denoiser"):
-            denoiser: Denoiser = self.denoiser
             dtype = next(self.denoiser.parameters()).dtype
-            told = conditions.to(noise.device, dtype)
-            alone = told.first(len(noise))
+            seen = [each.to(noise.device, dtype) for each in told]
             first, last = sampling.guidance_interval or WHOLE
             scheduler = make_sampler(sampling.sampler, self.config.prediction)
             scheduler.set_timesteps(sampling.steps, device=noise.device)
             extra = {"generator": _generators(noise)} if sampling.sampler == "ddpm" else {}
-            start, z = self.begin(scheduler, noise, conditions, sampling)
+            if course.source is None:
+                start, z = self.begin(scheduler, noise, told[0], sampling)
+            else:
+                start, z = entered(scheduler, course.source, noise, course.t0)
             for index, t in enumerate(scheduler.timesteps[start:], start):
                 fraction = index / sampling.steps
                 report("denoising", fraction)
-                given, times = z.to(dtype), t.expand(len(z))
-                if sampling.guidance_scale == 1.0 or not first <= fraction < last:
-                    prediction = denoiser(given, times, alone)
-                else:
-                    prediction = guided(denoiser, given, times, told, sampling.guidance_scale)
+                if course.known is not None:
+                    z = course.known.put_back(z, alpha_at(scheduler, index))
+                guide = sampling.guidance_scale != 1.0 and first <= fraction < last
+                scale = sampling.guidance_scale if guide else 1.0
+
+                def predict(given: Tensor, there: Sequence[Conditions], t: Tensor = t, scale: float = scale) -> Tensor:
+                    return guided(self.denoiser, given.to(dtype), t, there, course.weights, scale)
+
+                prediction = in_windows(predict, z, seen, course, index)
                 z = scheduler.step(prediction.to(z.dtype), t, z, **extra).prev_sample
         report("denoising", 1.0)
-        return z
+        return z if course.known is None else course.known.put_back(z, 1.0)
 
     def begin(self, scheduler: Any, noise: Tensor, conditions: Conditions, sampling: Sampling) -> tuple[int, Tensor]:
         """At which step of the scheduler the reverse process begins, and from which z_t: from noise alone."""

@@ -6,11 +6,13 @@ which has the same two cross-attentions in each block and learns faster at built
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,10 @@ class Conditions:
         """Those of the first `count` items."""
         return Conditions(self.text[:count], self.text_mask[:count], self.plan[:count])
 
+    def last(self, count: int) -> Conditions:
+        """Those of the last `count` items."""
+        return Conditions(self.text[-count:], self.text_mask[-count:], self.plan[-count:])
+
     def to(self, device: torch.device, dtype: torch.dtype) -> Conditions:
         """The same as the denoiser takes them."""
         return Conditions(self.text.to(device, dtype), self.text_mask.to(device), self.plan.to(device, dtype))
@@ -41,11 +47,28 @@ class Denoiser(Protocol):
         ...
 
 
-def guided(denoiser: Denoiser, z: Tensor, t: Tensor, both: Conditions, scale: float) -> Tensor:
-    """Equation 8: w e(z, t, E_text, E_t2a) + (1 - w) e(z, t), in one batch of two.
+def guided(
+    denoiser: Denoiser, z: Tensor, t: Tensor, told: Sequence[Conditions], weights: Sequence[float], scale: float
+) -> Tensor:
+    """Equation 8: w e(z, t, E_text, E_t2a) + (1 - w) e(z, t), in one batch; scale 1 needs no second part.
 
-    `both` holds the conditions of each latent, then those of the empty text (the negative prompt, where
-    there is one) for each latent.
+    `told` holds one or several conditions of each latent, whose predictions are added with their weights, and
+    at its end those of the empty text (the negative prompt, where there is one).
     """
-    conditional, unconditional = denoiser(torch.cat([z, z]), torch.cat([t, t]), both).chunk(2)
-    return scale * conditional + (1.0 - scale) * unconditional
+    seen = told if scale != 1.0 else told[:-1]
+    count = len(seen)
+    predictions = denoiser(z.repeat(count, 1, 1, 1), t.expand(count * len(z)), together(seen)).chunk(count)
+    conditional = predictions[0]
+    if len(weights) > 1:
+        conditional = torch.stack([weight * each for weight, each in zip(weights, predictions)]).sum(0)  # noqa: B905
+    return conditional if scale == 1.0 else scale * conditional + (1.0 - scale) * predictions[-1]
+
+
+def together(told: Sequence[Conditions]) -> Conditions:
+    """Conditions of several kinds as one batch; shorter texts are padded, shorter plans cut the others."""
+    tokens, frames = max(each.text.shape[1] for each in told), min(each.plan.shape[1] for each in told)
+    return Conditions(
+        torch.cat([functional.pad(each.text, (0, 0, 0, tokens - each.text.shape[1])) for each in told]),
+        torch.cat([functional.pad(each.text_mask, (0, tokens - each.text_mask.shape[1])) for each in told]),
+        torch.cat([each.plan[:, :frames] for each in told]),
+    )

@@ -74,3 +74,31 @@ def make_sampler(name: str, prediction: Prediction = "v_prediction") -> Any:
         raise InvalidInput(f"There is no sampler {name!r}; choose one of: {', '.join(SAMPLERS)}.")
     kind, options = SAMPLERS[name]
     return kind(**_COMMON, prediction_type=prediction, **options)
+
+
+def first_step(timesteps: Tensor, t0: float) -> int:
+    """Index of the first of the falling `timesteps` that is not beyond t0, 0 … 1 of the whole schedule.
+
+    `len(timesteps)` where there is none, so that nothing is denoised at t0 = 0.
+    """
+    return int((timesteps > t0 * (TRAINING_STEPS - 1)).sum()) if t0 > 0.0 else len(timesteps)
+
+
+def noised(z: Tensor, noise: Tensor, t: int) -> Tensor:
+    """z_t by equation 2, of z_0 and noise of the same shape, at step t of the schedule."""
+    alpha = alphas()[t].to(z).expand(len(z))
+    return add_noise(z, noise, alpha)
+
+
+def entered(scheduler: Any, z: Tensor, noise: Tensor, t0: float) -> tuple[int, Tensor]:
+    """Where the reverse process of a sound begins: the step, and z_t there.
+
+    z, noise: [n, channels, time, bands]; the scheduler has its timesteps, and is told where it begins. The
+    steps before it are not made, so a small t0 is also quicker.
+    """
+    step = first_step(scheduler.timesteps, t0)
+    if step == len(scheduler.timesteps):
+        return step, z
+    if hasattr(scheduler, "set_begin_index"):  # the multistep samplers count their steps
+        scheduler.set_begin_index(step)
+    return step, noised(z, noise, int(scheduler.timesteps[step]))

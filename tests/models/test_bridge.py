@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from dcldm_plugin.errors import Cancelled
-from dcldm_plugin.models.bridge import Bridge, as_latent, entered, first_step, noised
+from dcldm_plugin.models.bridge import Bridge, as_latent
 from dcldm_plugin.models.dcldm import FULL_SIZE_DEFAULTS, ChainConfig
 from dcldm_plugin.models.encodings import side_by_side
-from dcldm_plugin.models.schedule import SAMPLERS, alphas, make_sampler
+from dcldm_plugin.models.schedule import SAMPLERS, alphas, entered, first_step, make_sampler, noised
 from dcldm_plugin.types import Sampling, Seeds
 
 SAMPLING = Sampling("dpm++", 4, 2.0, purify=0.5)

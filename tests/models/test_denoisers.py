@@ -158,7 +158,9 @@ def test_guidance_is_equation_8() -> None:
         torch.zeros(2, 1, 2),
     )
     z = torch.randn(1, 4, 3, 2)
-    assert torch.allclose(guided(network, z, torch.tensor([1]), both, 4.0), 4.0 * 2.0 * z - 3.0 * 0.5 * z)
+    assert torch.allclose(
+        guided(network, z, torch.tensor([1]), [both.first(1), both.last(1)], [1.0], 4.0), 4.0 * 2.0 * z - 3.0 * 0.5 * z
+    )
 
 
 def test_unknown_place_is_refused() -> None:

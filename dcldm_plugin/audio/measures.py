@@ -1,0 +1,78 @@
+"""How alike two sounds are, in time and in spectrum: what the promises of the variation controls are held to.
+
+All take samples [time] in -1 … 1 at one rate.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FRAME_SECONDS = 0.02
+WINDOW = 1024
+FLOOR_DB = -60.0  # below the loudest band of a sound; what is quieter is not compared
+BANDS = 40
+
+Samples = NDArray[np.floating[Any]]
+
+
+def envelope(samples: Samples, sample_rate: int) -> NDArray[np.float64]:
+    """Level in dB every 20 ms, no lower than 60 dB below the loudest."""
+    frame = round(FRAME_SECONDS * sample_rate)
+    count = max(1, len(samples) // frame)
+    power = np.asarray(samples[: count * frame], dtype=np.float64).reshape(count, -1) ** 2
+    return _floored(10.0 * np.log10(power.mean(axis=1) + 1e-12))
+
+
+def envelope_correlation(one: Samples, other: Samples, sample_rate: int) -> float:
+    """Pearson's r of the two envelopes, -1 … 1; 0 where one of them is flat."""
+    a, b = envelope(one, sample_rate), envelope(other, sample_rate)
+    count = min(len(a), len(b))
+    a, b = a[:count] - a[:count].mean(), b[:count] - b[:count].mean()
+    scale = float(np.sqrt((a**2).sum() * (b**2).sum()))
+    return float((a * b).sum()) / scale if scale > 0.0 else 0.0
+
+
+def spectrum(samples: Samples, sample_rate: int, hop: int = WINDOW // 2) -> NDArray[np.float64]:
+    """Levels in dB [frames, 40 bands of equal width on a logarithmic scale], floored at 60 dB down."""
+    padded = np.pad(np.asarray(samples, dtype=np.float64), (0, max(0, WINDOW - len(samples))))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::hop]
+    power = np.abs(np.fft.rfft(frames * np.hanning(WINDOW), axis=1)) ** 2
+    edges = np.geomspace(80.0, sample_rate / 2, BANDS + 1) / (sample_rate / WINDOW)
+    first = np.minimum(np.floor(edges[:-1]).astype(int), power.shape[1] - 1)
+    last = np.maximum(first + 1, np.ceil(edges[1:]).astype(int))
+    bands = np.stack([power[:, low:high].mean(axis=1) for low, high in zip(first, last, strict=True)], axis=1)
+    return _floored(10.0 * np.log10(bands + 1e-12))
+
+
+def spectral_distance(one: Samples, other: Samples, sample_rate: int) -> float:
+    """Root mean square of the difference of the two spectra over time and bands, in dB."""
+    a, b = spectrum(one, sample_rate), spectrum(other, sample_rate)
+    count = min(len(a), len(b))
+    return float(np.sqrt(((a[:count] - b[:count]) ** 2).mean()))
+
+
+def onsets(samples: Samples, sample_rate: int, rise_db: float = 12.0) -> list[float]:
+    """Seconds at which the level rises by at least `rise_db` within 60 ms, each a quarter of a second apart."""
+    level = envelope(samples, sample_rate)
+    rise = level[3:] - level[:-3]
+    found: list[float] = []
+    for index in np.flatnonzero((rise >= rise_db) & (level[3:] > level.max() - 30.0)):
+        second = float(index + 3) * FRAME_SECONDS
+        if not found or second - found[-1] > 0.25:
+            found.append(second)
+    return found
+
+
+def flux(samples: Samples, sample_rate: int) -> NDArray[np.float64]:
+    """How much the spectrum rises from one frame to the next, in dB, every 8 ms: what a seam or click shows in."""
+    levels = spectrum(samples, sample_rate, hop=WINDOW // 8)
+    rises: NDArray[np.float64] = np.maximum(0.0, np.diff(levels, axis=0)).mean(axis=1)
+    return rises
+
+
+def _floored(levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    floored: NDArray[np.float64] = np.maximum(levels, levels.max() + FLOOR_DB)
+    return floored

@@ -1,0 +1,87 @@
+"""Latents to sound: in one go, in pieces where they are long, and without ends where they are a loop."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dcldm_plugin.models.dcldm import DualConditionedLatentDiffusion
+from dcldm_plugin.models.joins import closed, joined
+from dcldm_plugin.types import Report
+
+MARGIN_STEPS = 8  # latent steps around a piece that its decoding may look at
+OVERLAP_SECONDS = 0.1  # of pieces that the vocoder made one by one, and of a loop's two ends
+
+
+def sound(model: DualConditionedLatentDiffusion, z: Tensor, seconds: float, loop: bool, report: Report) -> Tensor:
+    """Waveform [n, samples] of exactly `seconds`, of latents [n, channels, steps, bands], each by itself."""
+    report("decoding", 0.0)
+    samples = round(seconds * model.config.mel.sample_rate)
+    made = []
+    for index, one in enumerate(z):
+        made.append(_circle(model, one[None], samples) if loop else _line(model, one[None])[:, :samples])
+        report("decoding", (index + 1) / len(z))
+    return torch.cat(made)
+
+
+def _line(model: DualConditionedLatentDiffusion, z: Tensor) -> Tensor:
+    longest = model.config.longest_steps
+    if z.shape[2] <= longest:
+        return model.vocoder(model.space.decode(z))
+    ratio, mel = model.space.ratio, model.config.mel
+    pieces = []
+    for start in range(0, z.shape[2], longest):
+        first = max(0, start - MARGIN_STEPS)
+        decoded = model.space.decode(z[:, :, first : start + longest + MARGIN_STEPS])
+        pieces.append(decoded[:, (start - first) * ratio : (start - first + longest) * ratio])
+    return vocoded(model, torch.cat(pieces, dim=1), longest * ratio, round(OVERLAP_SECONDS * mel.sample_rate / mel.hop))
+
+
+def vocoded(model: DualConditionedLatentDiffusion, log_mel: Tensor, piece: int, overlap: int) -> Tensor:
+    """Sound [1, samples] of a mel [1, frames, mels], `piece` frames at a time with more around them."""
+    hop, frames = model.config.mel.hop, log_mel.shape[1]
+    sounds = []
+    for start in range(0, frames, piece):
+        first = max(0, start - 2 * overlap)
+        audio = model.vocoder(log_mel[:, first : start + piece + overlap])
+        begin = max(0, start - overlap) - first  # each piece repeats the last `overlap` frames of the one before
+        sounds.append(audio[:, begin * hop : (min(start + piece, frames) - first) * hop])
+    return joined(sounds, overlap * hop)
+
+
+def _circle(model: DualConditionedLatentDiffusion, z: Tensor, samples: int) -> Tensor:
+    """One turn, exactly `samples` long: the mel is stretched round by less than a latent step, the sound by less
+    than a frame of the mel."""
+    mel, ratio = model.config.mel, model.space.ratio
+    steps = z.shape[2]
+    around = torch.arange(-MARGIN_STEPS, steps + MARGIN_STEPS, device=z.device) % steps
+    log_mel = model.space.decode(z[:, :, around])[:, MARGIN_STEPS * ratio : (MARGIN_STEPS + steps) * ratio]
+    frames = max(1, round(samples / mel.hop))
+    log_mel = _stretched(log_mel.transpose(1, 2), frames).transpose(1, 2)
+    margin = round(2 * OVERLAP_SECONDS * mel.sample_rate / mel.hop)
+    overlap = margin // 2
+    around = torch.arange(-margin, frames + margin, device=z.device) % frames
+    piece = model.config.longest_steps * ratio
+    audio = vocoded(model, log_mel[:, around], piece, overlap)[:, margin * mel.hop :]
+    turn = closed(audio[:, : (frames + min(overlap, frames)) * mel.hop], frames * mel.hop)
+    return _fitted(turn, samples)
+
+
+def _stretched(rows: Tensor, length: int) -> Tensor:
+    """Rows [1, n, time] that go round, at another number of points."""
+    if rows.shape[-1] == length:
+        return rows
+    given = functional.pad(rows, (0, 1), mode="circular")
+    return functional.interpolate(given, length + 1, mode="linear", align_corners=True)[..., :length]
+
+
+def _fitted(turn: Tensor, samples: int) -> Tensor:
+    """A turn [1, time] at another number of samples, by its Fourier series: what goes round has one exactly."""
+    length = turn.shape[-1]
+    if length == samples:
+        return turn
+    spectrum = torch.fft.rfft(turn)
+    kept = min(spectrum.shape[-1], samples // 2 + 1)
+    fitted: Tensor = torch.fft.irfft(spectrum[..., :kept], n=samples) * (samples / length)
+    return fitted

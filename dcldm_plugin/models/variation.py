@@ -1,0 +1,421 @@
+"""Takes that follow from other takes: two seeds, and what can be done with them.
+
+A request holds its parents' requests, so whatever a control needs of them, their plan, their noise, their
+latent, is made again from there, and comes out the same. The acoustic plan says what happens when, the noise
+how it sounds: each control keeps one, moves it or replaces it, for all of the clip or for a part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dcldm_plugin.audio.finish import FinishSettings, level_of
+from dcldm_plugin.errors import InvalidInput
+from dcldm_plugin.models import acoustic_lm, encodings
+from dcldm_plugin.models.course import Course, Known, between, mixed, widened
+from dcldm_plugin.models.dcldm import EMPTY_SEED, DualConditionedLatentDiffusion
+from dcldm_plugin.models.denoiser import Conditions
+from dcldm_plugin.models.device import render_in_batches
+from dcldm_plugin.models.joins import spliced
+from dcldm_plugin.models.sound import sound
+from dcldm_plugin.types import AudioSource, Control, GenerationRequest, Level, Report, Sampling
+
+FADE_SECONDS = 0.02
+BEFORE_CHANGE_SECONDS = 0.1  # a new plan's first event may begin this early
+KEPT = 16  # latents of takes, a few hundred KB each
+CEILING = 10.0 ** (-1.2 / 20.0)  # of what is new in a part, a little below what finishing allows
+SIDE, CHOICE, CHUNK = 1, 2, 1000  # what else is drawn from a seed, apart from what it draws by itself
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One prompt with its plan and its weight: codes [codebooks, frames], encoded [1, length, width]."""
+
+    weight: float
+    text: str
+    codes: Tensor
+    plan: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Ingredients:
+    """What one take is denoised from; noise and latents are [channels of sound, channels, steps, bands]."""
+
+    noise: Tensor
+    branches: tuple[Branch, ...]
+    known: Known | None = None
+    source: Tensor | None = None
+    t0: float = 1.0
+
+
+class Variations:
+    """The requests of one model, with all their controls. `version` names its weights."""
+
+    def __init__(self, model: DualConditionedLatentDiffusion, name: str, version: str) -> None:
+        self.model, self.name, self.version = model, name, version
+        self._latents: OrderedDict[str, Tensor] = OrderedDict()
+
+    # Takes
+
+    @torch.inference_mode()
+    def takes(self, request: GenerationRequest, sampling: Sampling, report: Report) -> Iterator[Tensor]:
+        """The takes [channels, samples] of a request, in the order of its seeds; `sampling` has no gaps."""
+        self._check_versions(request)
+        report("reading", 0.0)
+        model = self.model
+        wanted = [_origin(replace(request.only(index), sampling=sampling)) for index in range(len(request.seeds))]
+        if model.placement.keep != "device":  # each part comes to the device once, not once a take
+            self._prefetch(wanted, report)
+
+        def batch(items: range) -> Iterator[Tensor]:
+            chosen = [wanted[item] for item in items]
+            self._prefetch(chosen, report)
+            for one, z in zip(chosen, self._made(chosen, report), strict=True):
+                yield self._finished(one, z, report)
+
+        # Favourites are weighed anew for each take.
+        most = 1 if request.control is not None and request.control.kind == "more" else model.placement.batch
+        with model.at_work("denoiser"):
+            yield from render_in_batches(len(wanted), batch, most, model.take_fewer, model.placement.device)
+
+    def level(self, request: GenerationRequest, report: Report) -> Level | None:
+        """For a take that is its parent in part: what finishing did to the parent's level."""
+        request = _origin(request)
+        if request.control is None or not request.control.keeps_length:
+            return None
+        parent = request.control.parents[0].request
+        audio = self.audio(parent, report).cpu().numpy().astype(np.float32)
+        settings = FinishSettings(parent.seconds, loop=parent.loop, level=self.level(parent, report))
+        return level_of(audio, self.model.config.mel.sample_rate, settings)
+
+    @torch.inference_mode()
+    def audio(self, take: GenerationRequest, report: Report) -> Tensor:
+        """The sound [channels, samples] of a request for one take, made again."""
+        take = _origin(take)
+        return self._finished(take, self.latent(take, report), report)
+
+    @torch.inference_mode()
+    def latent(self, take: GenerationRequest, report: Report) -> Tensor:
+        """z_0 [channels of sound, channels, steps, bands] of a request for one take, made again."""
+        take = _origin(take)
+        name = _name(take)
+        if name not in self._latents:
+            self._made([take], report)
+        self._latents.move_to_end(name)
+        return self._latents[name].to(self.model.placement.device)
+
+    def _made(self, takes: Sequence[GenerationRequest], report: Report) -> list[Tensor]:
+        """Latents of takes that differ in nothing but their seeds, made together."""
+        first, model = takes[0], self.model
+        steps, width = self.steps(first), first.stereo
+        parts = [self._ingredients(take, steps, width, report) for take in takes]
+        channels = len(parts[0].noise)
+        texts = [*(branch.text for branch in parts[0].branches), first.prompt.negative]
+        with model.at_work("text"):
+            states, mask = model.text(texts)
+        count = len(takes) * channels
+        window = min(max(steps, model.config.shortest_steps), model.config.longest_steps)
+
+        def conditions(kind: int, plans: Tensor) -> Conditions:
+            return Conditions(states[[kind]].expand(count, -1, -1), mask[[kind]].expand(count, -1), plans)
+
+        told = [
+            conditions(kind, torch.cat([part.branches[kind].plan.expand(channels, -1, -1) for part in parts]))
+            for kind in range(len(texts) - 1)
+        ]
+        told.append(conditions(-1, self._empty_plan(window, report).expand(count, -1, -1)))
+        course = Course(
+            weights=tuple(branch.weight for branch in parts[0].branches),
+            known=_joined_known([part.known for part in parts]),
+            source=_joined([part.source for part in parts]),
+            t0=parts[0].t0,
+            window=window,
+            loop=first.loop,
+        )
+        z = model.follow(torch.cat([part.noise for part in parts]), told, first.sampling, report, course)
+        latents = list(torch.split(z, channels))
+        for take, each in zip(takes, latents, strict=True):
+            self._latents[_name(take)] = each.cpu()
+        while len(self._latents) > KEPT:
+            self._latents.popitem(last=False)
+        return latents
+
+    def _finished(self, take: GenerationRequest, z: Tensor, report: Report) -> Tensor:
+        """The waveform; outside of the part that was to change, the parent's own."""
+        new = sound(self.model, z, take.seconds, take.loop, report)
+        control = take.control
+        if control is None or not control.keeps_length:
+            return new
+        old = self.audio(control.parents[0].request, report)
+        rate = self.model.config.mel.sample_rate
+        start, end = (round(second * rate) for second in _changed(control, take.seconds))
+        level = self.level(take, report)
+        assert level is not None
+        peak = float(new[:, start:end].abs().max()) * 10.0 ** (level.gain_db / 20.0)
+        return spliced(old, new * min(1.0, CEILING / max(peak, 1e-9)), start, end, round(FADE_SECONDS * rate))
+
+    # What a take is made of
+
+    def steps(self, take: GenerationRequest) -> int:
+        """Latent steps: of a loop one turn, else no fewer than the denoiser has seen."""
+        exact = take.seconds * self.model.latent_rate
+        return max(1, round(exact)) if take.loop else max(math.ceil(exact), self.model.config.shortest_steps)
+
+    def _ingredients(self, take: GenerationRequest, steps: int, width: float, report: Report) -> Ingredients:
+        noise = self.noise(take, steps, width)
+        branches = tuple(branch for branch in self.branches(take, steps, report) if branch.weight > 0.0)
+        source, t0 = self._source(take, steps, len(noise), report)
+        known = None
+        if take.control is not None and take.control.keeps_length:
+            parent = take.control.parents[0].request
+            where = self._kept(take, steps).to(noise.device)
+            known = Known(self.latent(parent, report), self.noise(parent, steps, width), where)
+        return Ingredients(noise, branches, known, source, t0)
+
+    def _kept(self, take: GenerationRequest, steps: int) -> Tensor:
+        """Where, bool [steps], a take is its parent."""
+        assert take.control is not None
+        start, end = (second * self.model.latent_rate for second in _changed(take.control, take.seconds))
+        place = torch.arange(steps)
+        return (place + 1 <= start) | (place >= end)
+
+    def noise(self, take: GenerationRequest, steps: int, width: float) -> Tensor:
+        """z_T [1 or 2, channels, steps, bands]: two of one plan for a stereo width above 0."""
+        control = take.control
+        if control is None or control.kind in {"regenerate", "like", "purify"}:
+            return self._fresh(take.seeds[0].texture, steps, width)
+        old = [self.noise(parent.request, steps, width) for parent in control.parents]
+        if control.kind == "rearrange":
+            return old[0]
+        if control.kind == "morph":
+            return between(old[0], old[1], control.amount)
+        new = self._fresh(take.seeds[0].texture, steps, width)
+        if control.kind == "repair":
+            return torch.where(self._kept(take, steps).to(new.device)[:, None], old[0], new)
+        return between(mixed(old, _weights(take, control)), new, control.amount)
+
+    def _fresh(self, seed: int, steps: int, width: float) -> Tensor:
+        centre = self.model.noise(steps, seed)
+        return centre if width <= 0.0 else widened(centre, self.model.noise(steps, _further(seed, SIDE)), width)
+
+    def branches(self, take: GenerationRequest, steps: int, report: Report) -> list[Branch]:
+        """The prompts and plans of a take that lasts `steps`."""
+        control, text, seed = take.control, take.prompt.text, take.seeds[0].structure
+        if control is None or control.kind == "regenerate":
+            return [self._branch(text, self._plan(text, steps, seed, None, report), steps)]
+        if control.kind == "purify":
+            codes = self._heard(self._audio_of(control, steps, report), steps)
+            return [self._branch(text, codes, steps)]
+        if control.audio is not None:
+            return [self._like(text, seed, control, steps, report)]
+        old = [self.branches(parent.request, steps, report) for parent in control.parents]
+        weights = [1.0 - control.amount, control.amount] if control.kind == "morph" else _weights(take, control)
+        kept = [
+            replace(branch, weight=weight * branch.weight, text=_spoken(take, branch))
+            for weight, branches in zip(weights, old, strict=True)
+            for branch in branches
+        ]
+        if control.kind == "rearrange":
+            return [self._rearranged(branch, seed, control, steps, report) for branch in kept]
+        return kept
+
+    def _like(self, text: str, seed: int, control: Control, steps: int, report: Report) -> Branch:
+        """The reference's plan and one of the prompt's own, mixed by the weight."""
+        assert control.audio is not None
+        heard = self._branch(text, self._heard(self._reference(control.audio, steps), steps), steps)
+        if control.amount >= 1.0:
+            return heard
+        own = self._branch(text, self._plan(text, steps, seed, None, report), steps)
+        return replace(own, plan=torch.lerp(own.plan, heard.plan, control.amount))
+
+    def _rearranged(self, old: Branch, seed: int, control: Control, steps: int, report: Report) -> Branch:
+        """The old plan up to the start, continued by the language model."""
+        if not old.codes.numel():
+            return old
+        known = math.floor(control.start * self.model.codec.config.frame_rate)
+        codes = self._plan(old.text, steps, seed, old.codes[:, :known] if known else None, report)
+        new = self._branch(old.text, codes, steps)
+        length = round(control.start / (steps / self.model.latent_rate) * old.plan.shape[1])
+        plan = torch.cat([old.plan[:, :length], new.plan[:, length:]], dim=1)
+        return replace(new, weight=old.weight, plan=plan)
+
+    def _branch(self, text: str, codes: Tensor, steps: int) -> Branch:
+        if not codes.numel():  # a model that is told the text alone
+            return Branch(1.0, text, codes, torch.zeros(1, 0, 0, device=self.model.placement.device))
+        return Branch(1.0, text, codes, self.model.encoded(codes[None], steps))
+
+    # Plans
+
+    def _plan(self, text: str, steps: int, seed: int, known: Tensor | None, report: Report) -> Tensor:
+        """Codes [codebooks, frames]; one longer than the language model's own is continued piece by piece."""
+        if not self.model.has_plan:
+            return torch.zeros(0, 0, dtype=torch.long)
+        longest = self.model.plan_frames(self.model.config.longest_steps)
+        frames = self._frames(steps)
+        if frames <= longest:
+            return self.model.plans(text, frames, [seed], report, known)[0]
+        have = known
+        if have is None or have.shape[1] < longest:
+            have = self.model.plans(text, longest, [seed], report, have)[0]
+        while have.shape[1] < frames:
+            tail = have[:, -(longest // 2) :]
+            wanted = min(longest, tail.shape[1] + frames - have.shape[1])
+            piece = self.model.plans(text, wanted, [_further(seed, CHUNK + have.shape[1])], report, tail)[0]
+            have = torch.cat([have, piece[:, tail.shape[1] :]], dim=1)
+        return have
+
+    def _frames(self, steps: int) -> int:
+        model = self.model
+        if steps <= model.config.longest_steps:
+            return model.plan_frames(steps)
+        return math.ceil(steps / model.latent_rate * model.codec.config.frame_rate)
+
+    def _prefetch(self, takes: Sequence[GenerationRequest], report: Report) -> None:
+        """Make the plans of several takes together where the language model draws them anew."""
+        first = takes[0]
+        steps = self.steps(first)
+        new = first.control is None or first.control.kind == "regenerate"
+        if new and self.model.has_plan and steps <= self.model.config.longest_steps:
+            seeds = [take.seeds[0].structure for take in takes]
+            self.model.plans(first.prompt.text, self._frames(steps), seeds, report)
+
+    def _empty_plan(self, window: int, report: Report) -> Tensor:
+        """The encoded plan [1, length, width] for the empty text, as long as a window."""
+        model = self.model
+        if not model.has_plan:
+            return torch.zeros(1, 0, 0, device=model.placement.device)
+        frames = model.plan_frames(window)
+        if model.config.stored_empty_plan:
+            return model.encoded(model.empty_plan[None, :, :frames], window)
+        return model.encoded(model.plans("", frames, [EMPTY_SEED], report), window)
+
+    # Sounds that are told
+
+    def _reference(self, source: AudioSource, steps: int) -> Tensor:
+        """The beginning of a file [1, samples] at the mel's rate, as long as `steps`. Raises `InvalidInput`."""
+        path = Path(source.path)
+        if path.is_file() and file_hash(path) != source.sha256:
+            raise InvalidInput(f"The file {path} was changed since it was chosen; choose it again.")
+        return encodings.read_audio(path, steps / self.model.latent_rate, self.model.config.mel.sample_rate)
+
+    def _audio_of(self, control: Control, steps: int, report: Report) -> Tensor:
+        """What is purified: [channels, samples], as long as `steps`."""
+        if control.audio is not None and not self._is_ours(control):
+            return self._reference(control.audio, steps)
+        samples = steps * self.model.space.ratio * self.model.config.mel.hop
+        return encodings.fitted(self.audio(control.parents[0].request, report), samples)
+
+    def _is_ours(self, control: Control) -> bool:
+        """Whether the clip that is purified can be made again here, which needs no file."""
+        return bool(control.parents) and all(
+            (parent.request.model, parent.model_version) == (self.name, self.version) for parent in control.parents
+        )
+
+    def _heard(self, audio: Tensor, steps: int) -> Tensor:
+        """The codes [codebooks, frames] of a sound [channels, samples] at the mel's rate."""
+        if not self.model.has_plan:
+            return torch.zeros(0, 0, dtype=torch.long)
+        codec, rate = self.model.codec, self.model.config.mel.sample_rate
+        if codec.config.sampling_rate != rate:  # both are 16 kHz in every model so far
+            raise InvalidInput("The model's codec has another sample rate than its spectrogram.")
+        codes = acoustic_lm.encode(codec, encodings.levelled(audio.mean(0, keepdim=True))[:, None])[0]
+        frames = self._frames(steps)
+        return functional.pad(codes[:, :frames], (0, max(0, frames - codes.shape[1])), mode="constant")
+
+    def _source(
+        self, take: GenerationRequest, steps: int, channels: int, report: Report
+    ) -> tuple[Tensor | None, float]:
+        """The latent that a take, or the one that it is a variation of, was purified from, and how far back."""
+        control = take.control
+        if control is not None and control.kind in {"retexture", "repair", "rearrange"}:
+            return self._source(control.parents[0].request, steps, channels, report)
+        if control is None or control.kind != "purify":
+            return None, 1.0
+        audio = self._audio_of(control, steps, report).to(self.model.placement.device)
+        z = encodings.latent(self.model.space, audio, self.model.analysis)[:, :, :steps]
+        return (z if len(z) == channels else z[:1].expand(channels, -1, -1, -1)), control.amount
+
+    def _check_versions(self, request: GenerationRequest) -> None:
+        control = request.control
+        if control is None or control.kind == "regenerate" or control.audio is not None:
+            return
+        for parent in control.parents:
+            if parent.model_version != self.version:
+                raise InvalidInput(
+                    f"This clip was made by the version {parent.model_version or 'unknown'} of {request.model!r}, and "
+                    f"this is {self.version}, which makes another sound of it; use the clip's file with like or purify."
+                )
+            self._check_versions(parent.request)
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file. Raises `OSError`."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _origin(take: GenerationRequest) -> GenerationRequest:
+    """The take itself, or, where a control moves nothing at all, the one that it stays."""
+    control = take.control
+    end = {"retexture": {0.0: 0}, "morph": {0.0: 0, 1.0: 1}}.get("" if control is None else control.kind, {})
+    if control is None or control.amount not in end:
+        return take
+    old = control.parents[end[control.amount]].request
+    same = replace(old, id=take.id, prompt=take.prompt, seeds=take.seeds, control=control, target=take.target)
+    return _origin(old) if same == take and (control.kind == "morph" or old.prompt == take.prompt) else take
+
+
+def _spoken(take: GenerationRequest, branch: Branch) -> str:
+    """The parent's words, unless the take has words of its own: those that none of its parents has."""
+    assert take.control is not None
+    known = {each.request.prompt.text for each in take.control.parents}
+    return branch.text if take.prompt.text in known else take.prompt.text
+
+
+def _changed(control: Control, seconds: float) -> tuple[float, float]:
+    """From when to when a take is not its parent."""
+    if control.kind == "repair":
+        return control.start, control.end
+    return max(0.0, control.start - BEFORE_CHANGE_SECONDS), seconds
+
+
+def _weights(take: GenerationRequest, control: Control) -> list[float]:
+    """One number a parent, together 1; a take's texture seed draws its place between several."""
+    if len(control.parents) == 1:
+        return [1.0]
+    generator = np.random.default_rng(_further(take.seeds[0].texture, CHOICE))
+    return [float(weight) for weight in generator.dirichlet(np.ones(len(control.parents)))]
+
+
+def _further(seed: int, purpose: int) -> int:
+    """Another seed that follows from one."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {purpose}".encode()).digest()[:7], "big")
+
+
+def _name(take: GenerationRequest) -> str:
+    plain: dict[str, Any] = asdict(replace(take, id="take", target=None))
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def _joined(latents: Sequence[Tensor | None]) -> Tensor | None:
+    given = [each for each in latents if each is not None]
+    return torch.cat(given) if given else None
+
+
+def _joined_known(known: Sequence[Known | None]) -> Known | None:
+    given = [each for each in known if each is not None]
+    if not given:
+        return None
+    return Known(torch.cat([each.z for each in given]), torch.cat([each.noise for each in given]), given[0].where)
