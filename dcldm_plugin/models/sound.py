@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from dcldm_plugin.models.dcldm import DualConditionedLatentDiffusion
 from dcldm_plugin.models.joins import closed, joined
+from dcldm_plugin.models.vocoder import ShapedNoise
 from dcldm_plugin.types import Report
 
 MARGIN_STEPS = 8  # latent steps around a piece that its decoding may look at
@@ -44,7 +45,9 @@ def vocoded(model: DualConditionedLatentDiffusion, log_mel: Tensor, piece: int, 
     sounds = []
     for start in range(0, frames, piece):
         first = max(0, start - 2 * overlap)
-        audio = model.vocoder(log_mel[:, first : start + piece + overlap])
+        given = log_mel[:, first : start + piece + overlap]
+        vocoder = model.vocoder
+        audio = vocoder(given, seed=start) if isinstance(vocoder, ShapedNoise) else vocoder(given)
         begin = max(0, start - overlap) - first  # each piece repeats the last `overlap` frames of the one before
         sounds.append(audio[:, begin * hop : (min(start + piece, frames) - first) * hop])
     return joined(sounds, overlap * hop)

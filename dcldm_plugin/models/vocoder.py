@@ -20,7 +20,8 @@ class ShapedNoise(nn.Module):
     magnitudes sharpens onsets. With our judge of 20 kinds, real clips come out of their mels with a top-1 of
     0.72, after twelve rounds of Griffin-Lim alone with 0.65; the cost is less.
 
-    The noise comes from a fixed seed, so equal mels give equal sound, and a longer one begins as a shorter.
+    The noise comes from a seed, so equal mels give equal sound, and a longer one begins as a shorter. Pieces of
+    one long sound need seeds of their own, or it would repeat.
     """
 
     inverse: Tensor
@@ -35,9 +36,9 @@ class ShapedNoise(nn.Module):
         # A bin's gain is the mean of those of the bands that it is in.
         self.register_buffer("spread", filters / filters.sum(0).clamp(min=1e-5), persistent=False)
 
-    def forward(self, log_mel: Tensor) -> Tensor:
+    def forward(self, log_mel: Tensor, seed: int = 0) -> Tensor:
         samples = log_mel.shape[1] * self.config.hop
-        generator = torch.Generator().manual_seed(0)
+        generator = torch.Generator().manual_seed(seed)
         noise = 0.05 * torch.randn(samples, generator=generator).to(log_mel)
         first, sharpened, last = self.rounds
 
