@@ -11,7 +11,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 from bridge.arguments import Argument, described, read
 from bridge.host import Hello, Host, News, Placed, PlacingFailed
@@ -21,9 +22,11 @@ from dcldm_plugin.errors import DcldmError, InvalidInput
 from dcldm_plugin.jobs import Job, JobState
 from dcldm_plugin.library import Library
 from dcldm_plugin.session import ClipReady, JobChanged, JobProgress, Session, SessionEvent
-from dcldm_plugin.types import DEFAULT_SECONDS, Clip, GenerationRequest, TimelineTarget
+from dcldm_plugin.types import DEFAULT_SECONDS, RULES, Clip, Control, GenerationRequest, Kind, TimelineTarget
+from dcldm_plugin.variations import AMOUNTS, audio_source, clip_at, vary
 
 PROGRESS_SECONDS = 0.1  # at most one progress reply per job in this time, except at a new stage
+MAX_ID_CHARACTERS = 64
 STATUS_JOBS = 20  # how many of the newest jobs `/dcldm/status` lists
 
 STATUS = {
@@ -52,6 +55,7 @@ class Row:
 class _Watch:
     """Who is told about a job, and how far the telling is."""
 
+    address: str  # where it was asked for
     peer: Peer | None
     target: TimelineTarget | None
     stage: tuple[int, str] = (-1, "")
@@ -126,36 +130,107 @@ class Api:
         variations: int,
         seed: int | None,
         model: str,
+        like: str,
+        weight: float,
+        loop: int,
+        stereo: float,
+        **place: Any,
+    ) -> None:
+        def request(target: TimelineTarget | None) -> GenerationRequest:
+            return GenerationRequest.create(
+                prompt,
+                id=id,
+                seconds=seconds,
+                variations=variations,
+                seed=seed,
+                model=model or self._model,
+                target=target,
+                control=Control("like", amount=weight, audio=audio_source(Path(like))) if like else None,
+                loop=_switch("loop", loop),
+                stereo=stereo,
+            )
+
+        self._submit(peer, GENERATE, id, request, **place)
+
+    def _vary(
+        self,
+        peer: Peer,
+        *,
+        id: str,
+        clips: str,
+        control: str,
+        amount: float | None,
+        start: float,
+        end: float,
+        audio: str,
+        prompt: str,
+        seconds: float | None,
+        variations: int,
+        seed: int | None,
+        model: str,
+        loop: int | None,
+        stereo: float | None,
+        **place: Any,
+    ) -> None:
+        if control not in RULES:
+            raise InvalidInput(f"There is no control {control[:40]!r}; send one of: {', '.join(RULES)}.")
+
+        def request(target: TimelineTarget | None) -> GenerationRequest:
+            return vary(
+                [self._clip(name) for name in clips.splitlines()],
+                cast(Kind, control),
+                amount=amount,
+                start=start,
+                end=end,
+                audio=Path(audio) if audio else None,
+                text=prompt,
+                seconds=seconds,
+                loop=None if loop is None else _switch("loop", loop),
+                stereo=stereo,
+                variations=variations,
+                seed=seed,
+                model=model or None,
+                target=target,
+                id=id,
+            )
+
+        self._submit(peer, VARY, id, request, **place)
+
+    def _submit(
+        self,
+        peer: Peer,
+        address: str,
+        id: str,
+        request: Callable[[TimelineTarget | None], GenerationRequest],
+        *,
         host: str,
         track: str,
         position: int,
         sample_rate: int,
         project: str,
     ) -> None:
+        """Hand a request to the session and tell its sender, and the host that it is for, how it goes."""
         target = None
         try:
             with self._lock:
                 if host:
                     target = TimelineTarget(host, project, track, position, sample_rate)
-                request = GenerationRequest.create(
-                    prompt,
-                    id=id,
-                    seconds=seconds,
-                    variations=variations,
-                    seed=seed,
-                    model=model or self._model,
-                    target=target,
-                )
-                job = self._session.submit(request)
+                made = request(target)
+                job = self._session.submit(made)
                 if job.state is JobState.INTERRUPTED:
                     job = self._session.resume(id)  # the sender still wants it
-                self._reply(peer, GENERATE, id, STATUS[job.state], **self._report(job))
+                self._reply(peer, address, id, STATUS[job.state], **self._report(job))
                 if not job.state.over:
-                    self._watches.setdefault(id, _Watch(peer, target)).peer = peer
-                    self._show(id, target, "accepted", f"{prompt}: accepted")
+                    self._watches.setdefault(id, _Watch(address, peer, target)).peer = peer
+                    self._show(id, target, "accepted", f"{made.prompt.text}: accepted")
         except DcldmError as error:
             self._show(id, target, "error", str(error))
             raise
+
+    def _clip(self, name: str) -> Clip:
+        """The clip that is meant by its id in the library or the path of its file."""
+        found = self._library.get(name) if len(name) <= MAX_ID_CHARACTERS else None
+        return found or clip_at(Path(name))
 
     def _cancel(self, peer: Peer, *, id: str) -> None:
         self._session.cancel(id)
@@ -205,9 +280,9 @@ class Api:
             self._show(event.job_id, watch.target, "progress", text, event.fraction)
 
     def _tell(self, job_id: str, status: str, **values: object) -> None:
-        peer = self._watches[job_id].peer
-        if peer is not None:
-            self._reply(peer, GENERATE, job_id, status, **values)
+        watch = self._watches[job_id]
+        if watch.peer is not None:
+            self._reply(watch.peer, watch.address, job_id, status, **values)
 
     def _show(self, job_id: str, target: TimelineTarget | None, status: str, text: str, fraction: float = 0.0) -> None:
         if target is not None and target.host in self._hosts:
@@ -248,6 +323,12 @@ def _clip(clip: Clip) -> dict[str, object]:
     return {"id": clip.id, "variation": clip.index, "path": str(clip.path), "seconds": clip.seconds}
 
 
+def _switch(name: str, value: int) -> bool:
+    if value not in (0, 1):
+        raise InvalidInput(f"The argument {name!r} must be 0 or 1.")
+    return value == 1
+
+
 def _outcome(job: Job) -> tuple[str, str]:
     """A status and a sentence for the user inside the host."""
     if job.error:
@@ -255,9 +336,20 @@ def _outcome(job: Job) -> tuple[str, str]:
     return STATUS[job.state], f"{job.request.prompt.text}: {STATUS[job.state]}"
 
 
-GENERATE = "/dcldm/generate"
+GENERATE, VARY = "/dcldm/generate", "/dcldm/vary"
 _ID = Argument("id", "text", required=True)
 _HOST = Argument("host", "text", required=True)
+_PLACE = (
+    Argument("host", "text", ""),
+    Argument("track", "text", ""),
+    Argument("position", "whole", 0),
+    Argument("sample_rate", "whole", 48_000),
+    Argument("project", "text", ""),
+)
+_PROGRESS = (
+    "`accepted` at once; `progress` (`variation`, `stage`, `fraction`) and `clip` on the way; then "
+    "`done` (`clips`, `placements`), `error`, `cancelled` or `interrupted`"
+)
 
 TABLE = (
     Row("/dcldm/ping", (), "Is the program there?", "`ok`, `version`, `hosts`", Api._ping),
@@ -270,17 +362,42 @@ TABLE = (
             Argument("variations", "whole", 1),
             Argument("seed", "whole"),
             Argument("model", "text", ""),
-            Argument("host", "text", ""),
-            Argument("track", "text", ""),
-            Argument("position", "whole", 0),
-            Argument("sample_rate", "whole", 48_000),
-            Argument("project", "text", ""),
+            *_PLACE,
+            Argument("like", "text", ""),
+            Argument("weight", "number", AMOUNTS["like"]),
+            Argument("loop", "whole", 0),
+            Argument("stereo", "number", 0.0),
         ),
         "Make clips of a prompt and, if a host is named, place them: `position` in samples at "
-        "`sample_rate`, the session's. The sender makes the `id`; the same id again is the same job.",
-        "`accepted` at once; `progress` (`variation`, `stage`, `fraction`) and `clip` on the way; then "
-        "`done` (`clips`, `placements`), `error`, `cancelled` or `interrupted`",
+        "`sample_rate`, the session's. The sender makes the `id`; the same id again is the same job. `like` is "
+        "an audio file whose timing is followed.",
+        _PROGRESS,
         Api._generate,
+    ),
+    Row(
+        VARY,
+        (
+            _ID,
+            Argument("clips", "text", required=True),
+            Argument("control", "text", required=True),
+            Argument("amount", "number"),
+            Argument("start", "number", 0.0),
+            Argument("end", "number", 0.0),
+            Argument("audio", "text", ""),
+            Argument("prompt", "text", ""),
+            Argument("seconds", "number"),
+            Argument("variations", "whole", 1),
+            Argument("seed", "whole"),
+            Argument("model", "text", ""),
+            *_PLACE,
+            Argument("loop", "whole"),
+            Argument("stereo", "number"),
+        ),
+        "Make variations of clips of ours, named by id or path, one a line; place them as `/dcldm/generate` does. "
+        f"`control` is one of {', '.join(RULES)}; `start` and `end` in seconds are the part that `rearrange` and "
+        "`repair` change; what is left out is as in the first clip.",
+        _PROGRESS,
+        Api._vary,
     ),
     Row("/dcldm/cancel", (_ID,), "Stop a job at its next step; its clips stay.", "`accepted`", Api._cancel),
     Row(

@@ -21,6 +21,7 @@ from dcldm_plugin.jobs import JobStore
 from dcldm_plugin.library import Library
 from dcldm_plugin.session import Session
 from dcldm_plugin.types import Clip, Placement, TimelineTarget
+from dcldm_plugin.variations import clip_at
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -55,14 +56,14 @@ class Client:
         self.socket.settimeout(60)
         self.socket.connect(("127.0.0.1", port))
 
-    def send(self, address: str, *arguments: str | float | bool) -> None:
+    def send(self, address: str, *arguments: str | float | bool | None) -> None:
         self.socket.send(encode(address, *arguments))
 
     def next(self) -> tuple[str, dict[str, Any]]:
         [(address, [text])] = decode(self.socket.recv(65_535))
         return address, json.loads(text)
 
-    def ask(self, address: str, *arguments: str | float | bool) -> dict[str, Any]:
+    def ask(self, address: str, *arguments: str | float | bool | None) -> dict[str, Any]:
         self.send(address, *arguments)
         answered, reply = self.next()
         assert answered == f"/reply{address}"
@@ -147,6 +148,37 @@ def test_the_same_id_again_is_the_same_job(client: Client, port: int, tmp_path: 
 def test_numbers_come_in_every_type(client: Client) -> None:
     client.send("/dcldm/generate", "job-1", "rain", True, 2.0, 3.0)  # T, f, f
     assert len(client.until_over("job-1")[-1]["clips"]) == 2
+
+
+def test_a_clip_is_varied_and_says_what_it_was_made_from(client: Client) -> None:
+    client.send("/dcldm/generate", "job-1", "rain", 1.0, 1, 7, "builtin")
+    (first,) = client.until_over("job-1")[-1]["clips"]
+    client.send("/dcldm/vary", "job-2", first["id"], "retexture", 0.4, *[None] * 5, 2)
+    answered, statuses = set(), []
+    while not statuses or statuses[-1] in {"accepted", "progress", "clip"}:
+        address, reply = client.next()
+        answered.add(address)
+        statuses.append(reply["status"])
+    assert (answered, statuses[-1]) == ({"/reply/dcldm/vary"}, "done")
+    second = clip_at(Path(reply["clips"][1]["path"]))
+    assert second.request is not None and second.request.control is not None
+    assert second.request.control.amount == pytest.approx(0.4)
+    assert second.request.control.parents[0].clip == first["id"]
+
+
+def test_what_a_control_needs_is_said(client: Client, tmp_path: Path) -> None:
+    client.send("/dcldm/generate", "job-1", "rain", 0.5)
+    (clip,) = client.until_over("job-1")[-1]["clips"]
+    for arguments, words in (
+        ((clip["id"], "shrink"), "There is no control 'shrink'"),
+        ((clip["id"], "morph"), "1 clips are given; give 2"),
+        ((clip["id"], "retexture", 0.5), "does not have the control 'retexture'"),
+        ((clip["id"], "retexture", 1.5), "distance"),
+        ((clip["id"], "repair", None, 0.2, 0.9), "not within the clip"),
+        ((str(tmp_path / "gone.wav"), "regenerate"), "gone.wav"),
+    ):
+        reply = client.ask("/dcldm/vary", "job-2", *arguments)
+        assert reply["status"] == "error" and words in reply["error"], reply
 
 
 def test_status_of_one_and_of_all(client: Client) -> None:
