@@ -18,6 +18,7 @@ from dcldm_plugin.errors import DcldmError, InvalidInput
 COMMANDS = {
     "generate": ("dcldm_plugin.commands.generate:main", "make sounds from a prompt"),
     "vary": ("dcldm_plugin.commands.vary:main", "make variations of a clip"),
+    "demo": ("dcldm_plugin.commands.demo:main", "show on one page what the controls do"),
     "models": ("dcldm_plugin.commands.models:main", "list the models that there are"),
     "doctor": ("dcldm_plugin.commands.doctor:main", "say what works on this machine, and what to do"),
     "serve": ("bridge.serve:main", "listen to DAWs, without a window"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import TracebackType
@@ -21,6 +21,7 @@ from dcldm_plugin.types import DEFAULT_SECONDS, Clip, Control, GenerationRequest
 BYTES_PER_SECOND = 48_000 * 2 * (3 + 4)
 SPARE_BYTES = 1_000_000
 CANCEL_SECONDS = 10.0
+Show = Callable[[int, str, float], None]  # which take, which stage, how much of it (0 … 1)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -103,6 +104,19 @@ def _control(options: Namespace) -> Control | None:
 
 
 def _generate(request: GenerationRequest, settings: Settings, options: Namespace) -> int:
+    with _Bar(len(request.seeds)) as bar, studio(settings, options.out) as clips:
+        for clip in clips(request, bar.show):
+            bar.clear()
+            print(_line(clip, options.json), flush=True)
+    return 0
+
+
+Clips = Callable[[GenerationRequest, Show], Iterator[Clip]]
+
+
+@contextmanager
+def studio(settings: Settings, clip_folder: Path | None) -> Iterator[Clips]:
+    """A session for one command. It is given as a function that yields a request's clips as they are ready."""
     from dcldm_plugin.engine.process import EngineProcess
     from dcldm_plugin.jobs import JobState, JobStore
     from dcldm_plugin.library import Library
@@ -115,30 +129,31 @@ def _generate(request: GenerationRequest, settings: Settings, options: Namespace
         engine = stack.enter_context(
             closing(EngineProcess(settings.engine_folder, log=settings.log_folder / "engine.log"))
         )
-        session = stack.enter_context(closing(Session(library, jobs, engine, clip_folder=options.out)))
+        session = stack.enter_context(closing(Session(library, jobs, engine, clip_folder=clip_folder)))
         session.subscribe(events.put)
-        bar = stack.enter_context(_Bar(len(request.seeds)))
-        job = session.submit(request)
-        try:
-            while not job.state.over:
-                try:
-                    event = events.get(timeout=0.2)  # a limit, since Windows can't interrupt a long wait
-                except Empty:
-                    continue
-                if isinstance(event, JobProgress):
-                    bar.show(event.index, event.stage, event.fraction)
-                elif isinstance(event, ClipReady):
-                    bar.clear()
-                    print(_line(event.clip, options.json), flush=True)
-                else:
-                    job = event.job
-        except KeyboardInterrupt:
-            session.cancel(job.id)
-            session.wait(job.id, CANCEL_SECONDS)
-            raise
-    if job.state is not JobState.FINISHED:
-        raise InvalidInput(job.error) if job.refused else DcldmError(job.error)
-    return 0
+
+        def clips(request: GenerationRequest, show: Show) -> Iterator[Clip]:
+            job = session.submit(request)
+            try:
+                while not job.state.over:
+                    try:
+                        event = events.get(timeout=0.2)  # a limit, since Windows can't interrupt a long wait
+                    except Empty:
+                        continue
+                    if isinstance(event, JobProgress):
+                        show(event.index, event.stage, event.fraction)
+                    elif isinstance(event, ClipReady):
+                        yield event.clip
+                    elif event.job.id == job.id:
+                        job = event.job
+            except KeyboardInterrupt:
+                session.cancel(job.id)
+                session.wait(job.id, CANCEL_SECONDS)
+                raise
+            if job.state is not JobState.FINISHED:
+                raise InvalidInput(job.error) if job.refused else DcldmError(job.error)
+
+        yield clips
 
 
 def _line(clip: Clip, as_json: bool) -> str:

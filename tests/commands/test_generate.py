@@ -104,7 +104,7 @@ def test_the_home_and_the_model_may_come_from_settings(tmp_path: Path) -> None:
         ("rain", "--seconds", "nan"),
         ("rain", "--seconds", "1e9"),
         ("rain", "--seconds", "ten"),
-        ("rain", "--seconds", "11", "--model", "builtin"),
+        ("rain", "--seconds", "601", "--model", "builtin"),
         ("rain", "--variations", "0"),
         ("rain", "--variations", "10000"),
         ("rain", "--seed", "-1"),
