@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dcldm_plugin.audio.clip_file import read_record, to_clip
-from dcldm_plugin.errors import InvalidInput
+from dcldm_plugin.errors import DcldmError, InvalidInput
 from dcldm_plugin.types import AudioSource, Clip, Control, GenerationRequest, Kind, Sampling, TimelineTarget
 
 # Where nothing is said. A weight of 0.7 keeps the prompt's own material in what follows a reference.
@@ -15,9 +15,12 @@ AMOUNTS: dict[Kind, float] = {"retexture": 0.5, "like": 0.7, "purify": 0.5, "mor
 
 
 def clip_at(path: Path) -> Clip:
-    """The clip in a file of ours, by what the file itself says. Raises `DcldmError`."""
+    """The clip in a file of ours, by what the file itself says. Raises `InvalidInput`."""
     path = path.expanduser().absolute()
-    return to_clip(read_record(path), path)
+    try:
+        return to_clip(read_record(path), path)
+    except DcldmError as error:  # whoever named the file can name another
+        raise InvalidInput(str(error)) from error
 
 
 def audio_source(path: Path) -> AudioSource:
