@@ -9,22 +9,17 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from bridge.api import Api
-from bridge.ardour import ArdourHost, spool_folder
-from bridge.folder import FolderHost
-from bridge.host import Host
 from bridge.osc import OscSocket
+from bridge.program import running
 from dcldm_plugin import __version__
 from dcldm_plugin.commands import Parser, log_file
-from dcldm_plugin.engine.process import EngineProcess
 from dcldm_plugin.errors import InvalidInput
-from dcldm_plugin.jobs import JobState, JobStore
-from dcldm_plugin.library import Library
-from dcldm_plugin.session import ClipReady, JobChanged, JobProgress, Session, SessionEvent
+from dcldm_plugin.jobs import JobState
+from dcldm_plugin.session import ClipReady, JobChanged, JobProgress, SessionEvent
 from dcldm_plugin.settings import Settings, load, only_instance
 
 
@@ -50,12 +45,6 @@ def main(arguments: Sequence[str]) -> int:
         stack.callback(logging.getLogger().removeHandler, log)
         _serve(settings, osc, log, stopped)
     return 0
-
-
-def make_hosts(settings: Settings) -> dict[str, Host]:
-    """All hosts by name, not started."""
-    hosts = (FolderHost(settings.watch_folder), ArdourHost(spool_folder(settings.home)))
-    return {host.name: host for host in hosts}
 
 
 class JsonLog(logging.Handler):
@@ -99,35 +88,15 @@ class JsonLog(logging.Handler):
 def _serve(settings: Settings, osc: OscSocket, log: JsonLog, stopped: threading.Event) -> None:
     with ExitStack() as stack:
         stack.callback(log.write, "stopped")
-        library = stack.enter_context(closing(Library(settings.library_folder, settings.index)))
-        jobs = stack.enter_context(closing(JobStore(settings.index)))
-        engine = stack.enter_context(
-            closing(
-                EngineProcess(
-                    settings.engine_folder,
-                    idle_seconds=settings.idle_seconds,
-                    log=settings.log_folder / "engine.log",
-                )
-            )
-        )
-        hosts = make_hosts(settings)
-        session = stack.enter_context(closing(Session(library, jobs, engine, hosts)))
-        session.subscribe(log.follow)
-        for host in hosts.values():
-            host.start()
-            stack.callback(host.stop)
-        api = Api(session, library, hosts, osc, settings.model)
-        session.subscribe(api.follow)
-        osc.start(api.receive, api.refuse)
-        stack.callback(osc.stop)
-        interrupted = [job.id for job in jobs.jobs() if job.state is JobState.INTERRUPTED]
+        program = stack.enter_context(running(settings, osc, [log.follow]))
+        interrupted = [job.id for job in program.jobs.jobs() if job.state is JobState.INTERRUPTED]
         log.write(
             "started",
             version=__version__,
             pid=os.getpid(),
             port=osc.port,
             home=str(settings.home),
-            hosts=sorted(hosts),
+            hosts=sorted(program.hosts),
             interrupted=interrupted,
         )
         while not stopped.wait(0.5):  # on Windows an endless wait would not let Ctrl-C through

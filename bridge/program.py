@@ -1,0 +1,69 @@
+"""The parts of the running program, put together once: what `dcldm serve` and the window have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+
+from bridge.api import Api
+from bridge.ardour import ArdourHost, spool_folder
+from bridge.folder import FolderHost
+from bridge.host import Host
+from bridge.osc import OscSocket
+from dcldm_plugin.engine.process import EngineProcess
+from dcldm_plugin.jobs import JobStore
+from dcldm_plugin.library import Library
+from dcldm_plugin.session import Listener, Session
+from dcldm_plugin.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What is running: each part is used directly, and closed by `running` alone."""
+
+    settings: Settings
+    library: Library
+    jobs: JobStore
+    engine: EngineProcess
+    session: Session
+    hosts: dict[str, Host]
+    osc: OscSocket
+
+
+def make_hosts(settings: Settings) -> dict[str, Host]:
+    """All hosts by name, not started."""
+    hosts = (FolderHost(settings.watch_folder), ArdourHost(spool_folder(settings.home)))
+    return {host.name: host for host in hosts}
+
+
+@contextmanager
+def running(settings: Settings, osc: OscSocket, listeners: Sequence[Listener] = ()) -> Iterator[Program]:
+    """Open the library, start hosts and the OSC API on a bound socket; stop all of it in the end.
+
+    `listeners` of the session miss nothing, also not what a DAW asks for at once. Raises `DcldmError`.
+    """
+    with ExitStack() as stack:
+        library = stack.enter_context(closing(Library(settings.library_folder, settings.index)))
+        jobs = stack.enter_context(closing(JobStore(settings.index)))
+        engine = stack.enter_context(
+            closing(
+                EngineProcess(
+                    settings.engine_folder,
+                    idle_seconds=settings.idle_seconds,
+                    log=settings.log_folder / "engine.log",
+                )
+            )
+        )
+        hosts = make_hosts(settings)
+        session = stack.enter_context(closing(Session(library, jobs, engine, hosts)))
+        for listener in listeners:
+            session.subscribe(listener)
+        for host in hosts.values():
+            host.start()
+            stack.callback(host.stop)
+        api = Api(session, library, hosts, osc, settings.model)
+        session.subscribe(api.follow)
+        osc.start(api.receive, api.refuse)
+        stack.callback(osc.stop)
+        yield Program(settings, library, jobs, engine, session, hosts, osc)
