@@ -6,38 +6,25 @@ string. Ids make resends safe: a request whose id is known is answered again, ne
 
 from __future__ import annotations
 
-import json
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from bridge.arguments import Argument, described, read
-from bridge.host import Hello, Host, News, Placed, PlacingFailed
-from bridge.osc import MAX_DATAGRAM_BYTES, OscSocket, Peer
+from bridge.host import Hello, Host, Placed, PlacingFailed
+from bridge.osc import OscSocket, Peer
+from bridge.telling import STATUS, Telling
 from dcldm_plugin import __version__
 from dcldm_plugin.errors import DcldmError, InvalidInput
 from dcldm_plugin.jobs import Job, JobState
 from dcldm_plugin.library import Library
-from dcldm_plugin.session import ClipReady, JobChanged, JobProgress, Session, SessionEvent
+from dcldm_plugin.session import Session, SessionEvent
 from dcldm_plugin.types import DEFAULT_SECONDS, RULES, Clip, Control, GenerationRequest, Kind, TimelineTarget
-from dcldm_plugin.variations import AMOUNTS, audio_source, clip_at, vary
+from dcldm_plugin.variations import AMOUNTS, again, audio_source, clip_at, vary
 
-PROGRESS_SECONDS = 0.1  # at most one progress reply per job in this time, except at a new stage
 MAX_ID_CHARACTERS = 64
 STATUS_JOBS = 20  # how many of the newest jobs `/dcldm/status` lists
-
-STATUS = {
-    JobState.QUEUED: "accepted",
-    JobState.RUNNING: "progress",
-    JobState.PLACING: "progress",
-    JobState.FINISHED: "done",
-    JobState.FAILED: "error",
-    JobState.CANCELLED: "cancelled",
-    JobState.INTERRUPTED: "interrupted",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +36,6 @@ class Row:
     meaning: str
     reply: str
     handle: Callable[..., None]
-
-
-@dataclass
-class _Watch:
-    """Who is told about a job, and how far the telling is."""
-
-    address: str  # where it was asked for
-    peer: Peer | None
-    target: TimelineTarget | None
-    stage: tuple[int, str] = (-1, "")
-    told: float = 0.0  # monotonic seconds
 
 
 class Api:
@@ -78,10 +54,8 @@ class Api:
         self._session = session
         self._library = library
         self._hosts = hosts
-        self._osc = osc
+        self._telling = Telling(library, hosts, osc)
         self._rows = {row.address: row for row in TABLE}
-        self._lock = threading.RLock()  # "accepted" comes before any other reply about a job
-        self._watches: dict[str, _Watch] = {}
 
     def receive(self, address: str, arguments: Sequence[Any], peer: Peer) -> None:
         """Handle one message. Whatever is wrong with it is told to its sender."""
@@ -94,31 +68,21 @@ class Api:
                 raise InvalidInput(f"There is no address {address[:64]!r}; the addresses are: {', '.join(self._rows)}.")
             row.handle(self, peer, **read(row.arguments, arguments))
         except DcldmError as error:
-            self._reply(peer, address[:64], known, "error", error=str(error))
+            self._telling.reply(peer, address[:64], known, "error", error=str(error))
 
     def refuse(self, sentence: str, peer: Peer) -> None:
         """Answer what was not OSC at all."""
-        self._reply(peer, "", "", "error", error=sentence)
+        self._telling.reply(peer, "", "", "error", error=sentence)
 
     def follow(self, event: SessionEvent) -> None:
-        """A listener of the session: progress and results go to whoever asked, and into the host."""
-        with self._lock:
-            match event:
-                case JobProgress() if event.job_id in self._watches:
-                    self._progress(event, self._watches[event.job_id])
-                case ClipReady() if event.job_id in self._watches:
-                    self._tell(event.job_id, "clip", clip=_clip(event.clip))
-                case JobChanged() if event.job.state.over and event.job.id in self._watches:
-                    job = event.job
-                    self._tell(job.id, STATUS[job.state], **self._report(job))
-                    self._show(job.id, job.request.target, *_outcome(job))
-                    del self._watches[job.id]
+        """A listener of the session: what happens is told to whoever asked for it."""
+        self._telling.follow(event)
 
     # What each address does
 
     def _ping(self, peer: Peer) -> None:
         hosts = {name: dict(host.describe()) for name, host in self._hosts.items()}
-        self._reply(peer, "/dcldm/ping", "", "ok", version=__version__, hosts=hosts)
+        self._telling.reply(peer, "/dcldm/ping", "", "ok", version=__version__, hosts=hosts)
 
     def _generate(
         self,
@@ -204,27 +168,20 @@ class Api:
         request: Callable[[TimelineTarget | None], GenerationRequest],
         *,
         host: str,
-        track: str,
-        position: int,
-        sample_rate: int,
-        project: str,
+        **place: Any,
     ) -> None:
         """Hand a request to the session and tell its sender, and the host that it is for, how it goes."""
         target = None
         try:
-            with self._lock:
+            with self._telling.lock:
                 if host:
-                    target = TimelineTarget(host, project, track, position, sample_rate)
-                made = request(target)
-                job = self._session.submit(made)
+                    target = TimelineTarget(host, **place)
+                job = self._session.submit(request(target))
                 if job.state is JobState.INTERRUPTED:
                     job = self._session.resume(id)  # the sender still wants it
-                self._reply(peer, address, id, STATUS[job.state], **self._report(job))
-                if not job.state.over:
-                    self._watches.setdefault(id, _Watch(address, peer, target)).peer = peer
-                    self._show(id, target, "accepted", f"{made.prompt.text}: accepted")
+                self._telling.watch(job, address, peer)
         except DcldmError as error:
-            self._show(id, target, "error", str(error))
+            self._telling.show(id, target, "error", str(error))
             raise
 
     def _clip(self, name: str) -> Clip:
@@ -232,22 +189,40 @@ class Api:
         found = self._library.get(name) if len(name) <= MAX_ID_CHARACTERS else None
         return found or clip_at(Path(name))
 
+    def _again(self, peer: Peer, *, id: str, clip: str, model: str, **place: Any) -> None:
+        def request(target: TimelineTarget | None) -> GenerationRequest:
+            return again(self._clip(clip), model=model or None, target=target, id=id)
+
+        self._submit(peer, AGAIN, id, request, **place)
+
+    def _place(self, peer: Peer, *, id: str) -> None:
+        with self._telling.lock:
+            self._telling.watch(self._session.place_again(id), "/dcldm/place", peer)
+
+    def _choose(self, peer: Peer, *, id: str, variation: int) -> None:
+        job = self._job(id)
+        if job.request.target is None or not job.placements:
+            raise InvalidInput(f"The clips of {id!r} are on no timeline; place them first.")
+        clips = sorted(self._library.clips(request_id=id), key=lambda clip: clip.index)
+        if variation not in {clip.index for clip in clips}:
+            raise InvalidInput(f"There is no variation {variation} of {id!r}; it has 0 to {len(clips) - 1}.")
+        self._host(job.request.target.host).choose(clips, variation, job.request.target)
+        self._telling.reply(peer, "/dcldm/choose", id, "accepted", variation=variation)
+
     def _cancel(self, peer: Peer, *, id: str) -> None:
         self._session.cancel(id)
-        self._reply(peer, "/dcldm/cancel", id, "accepted")
+        self._telling.reply(peer, "/dcldm/cancel", id, "accepted")
 
     def _status(self, peer: Peer, *, id: str) -> None:
         if not id:
             jobs = [{"id": job.id, "status": STATUS[job.state]} for job in self._session.jobs()[:STATUS_JOBS]]
-            self._reply(peer, "/dcldm/status", "", "ok", jobs=jobs)
+            self._telling.reply(peer, "/dcldm/status", "", "ok", jobs=jobs)
             return
-        job = self._session.job(id)
-        if job is None:
-            raise InvalidInput(f"There is no job {id[:64]!r}; ask /dcldm/status without an id for a list.")
-        self._reply(peer, "/dcldm/status", id, STATUS[job.state], **self._report(job))
+        job = self._job(id)
+        self._telling.reply(peer, "/dcldm/status", id, STATUS[job.state], **self._telling.report(job))
 
-    def _hello(self, peer: Peer, *, host: str, project: str, sample_rate: int) -> None:
-        self._host(host).hear(Hello(project, sample_rate))
+    def _hello(self, peer: Peer, *, host: str, **values: Any) -> None:
+        self._host(host).hear(Hello(**values))
 
     def _placed(self, peer: Peer, *, host: str, id: str, clip: str, item: str, track: str, position: int) -> None:
         self._host(host).hear(Placed(id, clip, item, track, position))
@@ -255,58 +230,16 @@ class Api:
     def _failed(self, peer: Peer, *, host: str, id: str, sentence: str) -> None:
         self._host(host).hear(PlacingFailed(id, sentence))
 
-    # Telling
-
     def _host(self, name: str) -> Host:
         if name not in self._hosts:
             raise InvalidInput(f"There is no host {name[:64]!r}; the hosts are: {', '.join(self._hosts)}.")
         return self._hosts[name]
 
-    def _progress(self, event: JobProgress, watch: _Watch) -> None:
-        now, stage = time.monotonic(), (event.index, event.stage)
-        if stage == watch.stage and now - watch.told < PROGRESS_SECONDS:
-            return
-        new_stage = stage != watch.stage
-        watch.stage, watch.told = stage, now
-        self._tell(
-            event.job_id,
-            "progress",
-            variation=event.index,
-            stage=event.stage,
-            fraction=round(event.fraction, 3),
-        )
-        if new_stage:
-            text = f"variation {event.index + 1}: {event.stage}"
-            self._show(event.job_id, watch.target, "progress", text, event.fraction)
-
-    def _tell(self, job_id: str, status: str, **values: object) -> None:
-        watch = self._watches[job_id]
-        if watch.peer is not None:
-            self._reply(watch.peer, watch.address, job_id, status, **values)
-
-    def _show(self, job_id: str, target: TimelineTarget | None, status: str, text: str, fraction: float = 0.0) -> None:
-        if target is not None and target.host in self._hosts:
-            self._hosts[target.host].show(News(job_id, target.project, status, text, fraction))
-
-    def _report(self, job: Job) -> dict[str, object]:
-        """What a reply says of a job beside its status: clips that are there, placements, what went wrong."""
-        report: dict[str, object] = {}
-        clips = self._library.clips(request_id=job.id) if job.clip_ids else []
-        if clips:
-            report["clips"] = [_clip(clip) for clip in sorted(clips, key=lambda clip: clip.index)]
-        if job.placements:
-            report["placements"] = [asdict(placement) for placement in job.placements]
-        if job.error:
-            report["error"] = job.error
-        return report
-
-    def _reply(self, peer: Peer, address: str, job_id: str, status: str, **values: object) -> None:
-        answer = {"id": job_id, "status": status, **values}
-        text = json.dumps(answer, ensure_ascii=False)
-        if len(text.encode()) > MAX_DATAGRAM_BYTES - 256:  # macOS carries no datagram over 9 KB
-            answer = {"id": job_id, "status": status, "shortened": True, "error": values.get("error", "")}
-            text = json.dumps(answer, ensure_ascii=False)
-        self._osc.send(peer, f"/reply{address}", text)
+    def _job(self, id: str) -> Job:
+        job = self._session.job(id)
+        if job is None:
+            raise InvalidInput(f"There is no job {id[:64]!r}; ask /dcldm/status without an id for a list.")
+        return job
 
 
 def markdown() -> str:
@@ -319,24 +252,13 @@ def markdown() -> str:
     return "\n".join(rows) + "\n"
 
 
-def _clip(clip: Clip) -> dict[str, object]:
-    return {"id": clip.id, "variation": clip.index, "path": str(clip.path), "seconds": clip.seconds}
-
-
 def _switch(name: str, value: int) -> bool:
     if value not in (0, 1):
         raise InvalidInput(f"The argument {name!r} must be 0 or 1.")
     return value == 1
 
 
-def _outcome(job: Job) -> tuple[str, str]:
-    """A status and a sentence for the user inside the host."""
-    if job.error:
-        return "error", job.error
-    return STATUS[job.state], f"{job.request.prompt.text}: {STATUS[job.state]}"
-
-
-GENERATE, VARY = "/dcldm/generate", "/dcldm/vary"
+GENERATE, VARY, AGAIN = "/dcldm/generate", "/dcldm/vary", "/dcldm/again"
 _ID = Argument("id", "text", required=True)
 _HOST = Argument("host", "text", required=True)
 _PLACE = (
@@ -346,6 +268,7 @@ _PLACE = (
     Argument("sample_rate", "whole", 48_000),
     Argument("project", "text", ""),
 )
+_ON_PLACE = (Argument("item", "text", ""), Argument("snap", "text", ""))  # came later, so they stand last
 _PROGRESS = (
     "`accepted` at once; `progress` (`variation`, `stage`, `fraction`) and `clip` on the way; then "
     "`done` (`clips`, `placements`), `error`, `cancelled` or `interrupted`"
@@ -367,10 +290,12 @@ TABLE = (
             Argument("weight", "number", AMOUNTS["like"]),
             Argument("loop", "whole", 0),
             Argument("stereo", "number", 0.0),
+            *_ON_PLACE,
         ),
         "Make clips of a prompt and, if a host is named, place them: `position` in samples at "
         "`sample_rate`, the session's. The sender makes the `id`; the same id again is the same job. `like` is "
-        "an audio file whose timing is followed.",
+        "an audio file whose timing is followed. `item` is the host's name for what the clips take the place of, "
+        "which is kept as a take; `snap` (onset, peak) is the moment of each clip that falls on `position`.",
         _PROGRESS,
         Api._generate,
     ),
@@ -392,12 +317,35 @@ TABLE = (
             *_PLACE,
             Argument("loop", "whole"),
             Argument("stereo", "number"),
+            *_ON_PLACE,
         ),
         "Make variations of clips of ours, named by id or path, one a line; place them as `/dcldm/generate` does. "
         f"`control` is one of {', '.join(RULES)}; `start` and `end` in seconds are the part that `rearrange` and "
         "`repair` change; what is left out is as in the first clip.",
         _PROGRESS,
         Api._vary,
+    ),
+    Row(
+        AGAIN,
+        (_ID, Argument("clip", "text", required=True), Argument("model", "text", ""), *_PLACE, *_ON_PLACE),
+        "Make a clip once more from what its own file says of it, also years later; or the same words and seeds "
+        "with another model.",
+        _PROGRESS,
+        Api._again,
+    ),
+    Row(
+        "/dcldm/place",
+        (_ID,),
+        "Place the clips of a job again, where it was asked for; what is there already is left alone.",
+        "as of `/dcldm/generate`",
+        Api._place,
+    ),
+    Row(
+        "/dcldm/choose",
+        (_ID, Argument("variation", "whole", required=True)),
+        "Let another variation of a placed job be heard, counted from 0; the others stay beside it.",
+        "`accepted`, `variation`",
+        Api._choose,
     ),
     Row("/dcldm/cancel", (_ID,), "Stop a job at its next step; its clips stay.", "`accepted`", Api._cancel),
     Row(
@@ -409,8 +357,17 @@ TABLE = (
     ),
     Row(
         "/dcldm/hello",
-        (_HOST, Argument("project", "text", ""), Argument("sample_rate", "whole", 48_000)),
-        "A host's heartbeat, every 2 s.",
+        (
+            _HOST,
+            Argument("project", "text", ""),
+            Argument("sample_rate", "whole", 48_000),
+            Argument("application", "text", ""),
+            Argument("folder", "text", ""),
+            Argument("track", "text", ""),
+            Argument("position", "whole", 0),
+        ),
+        "A host's heartbeat, every 2 s: the session that is open, what the host is, the project's media folder "
+        "(clips are written there), the selected track and the playhead.",
         "none",
         Api._hello,
     ),

@@ -17,6 +17,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from bridge.host import Hello, Host, HostError, HostWord, News, Placed, PlacingFailed
@@ -59,7 +60,7 @@ class ArdourHost(Host):
         self._asked = ""  # the job that `place` waits for
         self._placed: dict[str, Placed] = {}  # its confirmations by clip id
         self._failure = ""
-        self._sessions: dict[str, float] = {}  # session name -> when it was heard of last, monotonic seconds
+        self._sessions: dict[str, tuple[Hello, float]] = {}  # by name, and when heard of last (monotonic seconds)
         self._news: dict[str, tuple[News, float]] = {}
         self._beat = threading.Thread(target=self._beats, name="dcldm ardour", daemon=True)
 
@@ -77,14 +78,18 @@ class ArdourHost(Host):
         self._spool.remove(BOARD)
 
     def describe(self) -> Mapping[str, object]:
-        sessions = self._open_sessions()
+        sessions = {name: asdict(hello) for name, hello in self._open_sessions().items()}
         return {"connected": bool(sessions), "sessions": sessions}
+
+    def folder(self, target: TimelineTarget) -> Path | None:
+        hello = self._open_sessions().get(target.project)
+        return Path(hello.folder) if hello is not None and hello.folder and Path(hello.folder).is_dir() else None
 
     def hear(self, word: HostWord) -> None:
         with self._changed:
             match word:
                 case Hello():
-                    self._sessions[word.project] = time.monotonic()
+                    self._sessions[word.project] = (word, time.monotonic())
                 case Placed() if word.job_id == self._asked:
                     self._placed[word.clip_id] = word
                 case PlacingFailed() if word.job_id == self._asked:
@@ -132,10 +137,10 @@ class ArdourHost(Host):
         word = self._placed[clip.id]
         return Placement(clip.id, self.name, word.item, word.track, word.position)
 
-    def _open_sessions(self) -> list[str]:
+    def _open_sessions(self) -> dict[str, Hello]:
         oldest = time.monotonic() - SILENT_SECONDS
         with self._changed:
-            return sorted(name for name, heard in self._sessions.items() if heard >= oldest)
+            return {name: hello for name, (hello, heard) in sorted(self._sessions.items()) if heard >= oldest}
 
     def _why_silent(self, target: TimelineTarget) -> str:
         sessions = self._open_sessions()
@@ -146,7 +151,7 @@ class ArdourHost(Host):
             )
         if target.project and target.project not in sessions:
             return (
-                f"Ardour has {sessions[0]!r} open, and the clips belong to {target.project!r}; "
+                f"Ardour has {next(iter(sessions))!r} open, and the clips belong to {target.project!r}; "
                 "open that session and place them again."
             )
         return f"Ardour did not confirm the clips within {self._timeout_seconds:g} s; place them again."

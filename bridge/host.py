@@ -10,8 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from dcldm_plugin.audio.moment import moment
 from dcldm_plugin.errors import DcldmError
-from dcldm_plugin.types import Clip, Placement, TimelineTarget
+from dcldm_plugin.session import Placer
+from dcldm_plugin.types import Clip, TimelineTarget
 
 
 class HostError(DcldmError):
@@ -20,10 +22,17 @@ class HostError(DcldmError):
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """A host's heartbeat: which session it has open, and at which rate in Hz."""
+    """A host's heartbeat: what it is, which session it has open, and where the user is in it.
+
+    `sample_rate` in Hz, `position` (of the playhead) in samples. `folder` is the project's media folder.
+    """
 
     project: str
     sample_rate: int
+    application: str = ""
+    folder: str = ""
+    track: str = ""
+    position: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +68,46 @@ class News:
     fraction: float = 0.0
 
 
-class Host(Protocol):
-    """A `Placer` that can be started, stopped, spoken to and asked how it is; most of that is optional."""
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where one clip of a job goes, snapping done: what every host needs to know of it.
 
-    @property
-    def name(self) -> str:
-        """What a `TimelineTarget` calls it."""
-        ...
+    `position` in samples at the target's rate. `skip`: seconds of the clip that would lie before the start of
+    the timeline and are left out. `moment`: seconds into the clip of what falls on the asked position.
+    """
 
-    def place(self, clips: Sequence[Clip], target: TimelineTarget) -> Sequence[Placement]:
-        """Put the clips of one job on the timeline, the first as the one that is heard.
+    clip: Clip
+    position: int
+    skip: float
+    moment: float
 
-        Returns when the host has confirmed each. Placing what is there already confirms it again and
-        places nothing twice. Raises `HostError`.
+
+def spots(clips: Sequence[Clip], target: TimelineTarget) -> list[Spot]:
+    """Where each clip of a job goes. Raises `HostError` for a file that is gone, `InvalidInput` for a bad one."""
+    found = []
+    for clip in clips:
+        if not clip.path.is_file():
+            raise HostError(f"The clip {clip.path} is not there any more; render it again, then place it.")
+        seconds = moment(clip.path, target.snap)
+        position = target.position - round(seconds * target.sample_rate)
+        found.append(Spot(clip, max(0, position), max(0, -position) / target.sample_rate, seconds))
+    return found
+
+
+class Host(Placer, Protocol):
+    """A `Placer` that can be started, stopped, spoken to and asked how it is; most of that is optional.
+
+    `place` puts the clips of one job on the timeline, the first as the one that is heard. It returns when the
+    host has confirmed each. Placing what is there already confirms it again and places nothing twice. Raises
+    `HostError`.
+    """
+
+    def choose(self, clips: Sequence[Clip], index: int, target: TimelineTarget) -> None:
+        """Tell the host to let the one of a job's placed clips that has this index be heard; waits for nothing.
+
+        Raises `HostError` if the host is not there or can't do it.
         """
-        ...
+        raise HostError(f"In {self.name} a take can't be chosen from outside; choose it there.")
 
     def start(self) -> None:
         """Begin to listen. Raises `DcldmError` if that is not possible."""
@@ -92,5 +126,8 @@ class Host(Protocol):
         return
 
     def describe(self) -> Mapping[str, object]:
-        """Plain values for people and scripts: is it there, what does it have open."""
+        """Plain values for people and scripts: is it there, what does it have open.
+
+        A DAW says `connected` and `sessions`: name -> `Hello` as a mapping.
+        """
         ...

@@ -18,10 +18,10 @@ from typing import Any, Protocol
 from dcldm_plugin.engine import registry
 from dcldm_plugin.engine.process import EngineProcess
 from dcldm_plugin.engine.protocol import EngineEvent, Progress
-from dcldm_plugin.errors import Cancelled, DcldmError, InvalidInput
+from dcldm_plugin.errors import Cancelled, DcldmError, EngineFailed, InvalidInput
 from dcldm_plugin.jobs import Job, JobState, JobStore
 from dcldm_plugin.library import Library
-from dcldm_plugin.types import Clip, GenerationRequest, Placement, TimelineTarget
+from dcldm_plugin.types import Clip, GenerationRequest, Placement, TimelineTarget, Variation
 
 log = logging.getLogger(__name__)
 
@@ -32,12 +32,20 @@ CLOSE_SECONDS = 10.0  # how long `close` waits for a placer that does not come b
 class Placer(Protocol):
     """What a host looks like from here."""
 
+    def folder(self, target: TimelineTarget) -> Path | None:
+        """The media folder of the target's project, if it is known and clips should lie there."""
+        return None
+
     @property
     def name(self) -> str: ...
 
     def place(self, clips: Sequence[Clip], target: TimelineTarget) -> Sequence[Placement]:
         """Put clips on the timeline; return when the host has confirmed. Raises `DcldmError`, in time."""
         ...
+
+    def place_run(self, groups: Sequence[tuple[Sequence[Clip], TimelineTarget]]) -> Sequence[Placement]:
+        """The clips of several jobs, as one step where the host can. What is there already is not placed twice."""
+        return [placement for clips, target in groups for placement in self.place(clips, target)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +137,14 @@ class Session:
 
     def place_again(self, job_id: str) -> Job:
         """Place the clips of a job once more, where its request says."""
+        return self.place_together([job_id])[0]
+
+    def place_together(self, job_ids: Sequence[str]) -> list[Job]:
+        """Place the clips of jobs of one cue run, in one step of the host; see `place_again`."""
+        with self._changed:  # held over all, or the session thread would take the first alone
+            return [self._offer(job_id) for job_id in job_ids]
+
+    def _offer(self, job_id: str) -> Job:
         with self._changed:
             job = self._known(job_id)
             if job.request.target is None:
@@ -256,18 +272,56 @@ class Session:
                 if self._closing:
                     return
                 job = self._waiting.pop(next(iter(self._waiting)))
+                run = self._same_run(job)
                 self._current, self._cancel_asked = job, False
+            if run:
+                self._place_run([job, *run])
+                continue
             changes = self._outcome(job)
             with self._changed:
                 if self._closing and changes["state"] is not JobState.FINISHED:
                     changes = {"state": JobState.INTERRUPTED}
                 self._change(self._current or job, **changes)
 
+    def _same_run(self, job: Job) -> list[Job]:
+        """Take the jobs that are to be placed in one step with this one from those that wait."""
+
+        def run(one: Job) -> tuple[str, str] | None:
+            target = one.request.target
+            return (target.host, target.run) if one.state is JobState.PLACING and target and target.run else None
+
+        wanted = run(job)
+        found = [one.id for one in self._waiting.values() if wanted is not None and run(one) == wanted]
+        return [self._waiting.pop(job_id) for job_id in found]
+
+    def _place_run(self, jobs: Sequence[Job]) -> None:
+        groups, placements, error_text = [], [], ""
+        try:
+            for job in jobs:
+                clips = self._clips(job)
+                assert job.request.target is not None
+                groups.append(([clips[index] for index in sorted(clips)], job.request.target))
+            placements = list(self._placer(groups[0][1].host).place_run([group for group in groups if group[0]]))
+        except DcldmError as error:
+            error_text = str(error)
+        except Exception as error:
+            log.exception("placing the clips of %d jobs failed", len(jobs))
+            error_text = _unexpected(error)
+        with self._changed:
+            for job in jobs:
+                own = tuple(placement for placement in placements if placement.clip_id in job.clip_ids)
+                changes: dict[str, Any] = {"state": JobState.FINISHED, "error": error_text}
+                self._change(job, **changes, **({"placements": own} if own else {}))
+            self._current = None
+
     def _outcome(self, job: Job) -> dict[str, Any]:
         """Do all of a job; return the changes that end it. Nothing that goes wrong may reach the next job."""
         try:
             again = job.state is JobState.PLACING
             clips = self._clips(job) if again else self._render(job)
+            target = job.request.target
+            if target is not None and target.run and not again:
+                return {"state": JobState.FINISHED}  # placed with the others of its run, when all are there
             error_text = self._place(job, [clips[index] for index in sorted(clips)])
             return {"state": JobState.FINISHED, "error": error_text}
         except Cancelled:
@@ -302,7 +356,7 @@ class Session:
             take = event.variation
             index = missing[take.index]
             self._progress(job.id, index, "finishing", 0.0)
-            clip = self._library.adopt(replace(take, request=job.request, index=index), self._clip_folder)
+            clip = self._adopt(replace(take, request=job.request, index=index))
             with suppress(OSError):  # a file in use; the take's own next run writes over it
                 take.path.unlink(missing_ok=True)
             clips[index] = clip
@@ -312,6 +366,19 @@ class Session:
 
         self._engine.run(replace(job.request, seeds=tuple(seeds[index] for index in missing)), receive)
         return clips
+
+    def _adopt(self, take: Variation) -> Clip:
+        """Into the media folder of the project that it is for, or among the other clips if that can't be."""
+        target = take.request.target
+        placer = None if target is None else self._placers.get(target.host)
+        if target is not None and placer is not None and (folder := placer.folder(target)) is not None:
+            try:
+                return self._library.adopt(take, folder)
+            except EngineFailed:
+                raise
+            except DcldmError as error:
+                log.warning("a clip goes into the library in place of the project's folder: %s", error)
+        return self._library.adopt(take, self._clip_folder)
 
     def _place(self, job: Job, clips: Sequence[Clip]) -> str:
         """Place clips where the job says. Returns why that failed, or an empty text: the clips stay."""

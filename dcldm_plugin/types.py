@@ -27,6 +27,7 @@ MAX_GENERATIONS = 32  # from a clip back to the first of its line
 MAX_HISTORY_CHARACTERS = 64_000  # of the requests of all ancestors, as JSON: they travel in each file and message
 SEED_LIMIT = 2**63  # seeds are 0 … 2^63 - 1: what SQLite, JSON readers and torch all hold exactly
 DEFAULT_SECONDS = 10.0
+SNAPS = ("", "onset", "peak")  # which moment of a clip falls on its position; "" is its beginning
 
 Report = Callable[[str, float], None]
 """`report(stage, fraction)`: progress within a stage, 0 … 1. Raises `Cancelled` when the job is to stop."""
@@ -278,6 +279,9 @@ class TimelineTarget:
     """Where clips are to land, as noted by the host when the prompt was given.
 
     `position` is in samples at `sample_rate`, the session's rate. An empty `track` asks for a new one.
+    `item`, by the host's own name for it, is what the clips take the place of: they get its position, length,
+    fades and volume, and it stays as a take beside them. `snap` is one of `SNAPS`. `run` is the cue run that
+    the clips are placed together with, as one step.
     """
 
     host: str
@@ -285,12 +289,17 @@ class TimelineTarget:
     track: str = ""
     position: int = 0
     sample_rate: int = 48_000
+    item: str = ""
+    snap: str = ""
+    run: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("host", "project", "track"):
+        for name in ("host", "project", "track", "item", "run"):
             object.__setattr__(self, name, clean_text(getattr(self, name), name, may_be_empty=name != "host"))
         _integer(self.position, "timeline position in samples", 0, 2**53)
         _integer(self.sample_rate, "session sample rate", 8_000, 768_000)
+        if self.snap not in SNAPS:
+            raise InvalidInput(f"There is no snap {str(self.snap)[:40]!r}; choose onset or peak, or leave it out.")
 
 
 @dataclass(frozen=True, slots=True)

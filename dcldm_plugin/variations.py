@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from dcldm_plugin.audio.clip_file import read_record, to_clip
@@ -33,6 +35,16 @@ def audio_source(path: Path) -> AudioSource:
         raise InvalidInput(f"The file {path} is gone; choose another one.") from error
     except OSError as error:
         raise InvalidInput(f"The file {path} can't be read ({error.strerror}); choose another one.") from error
+
+
+def again(
+    clip: Clip, *, model: str | None = None, target: TimelineTarget | None = None, id: str | None = None
+) -> GenerationRequest:
+    """The request that made a clip, to be done once more; with another model, the same words and seeds."""
+    made = clip.as_parent().request
+    if model not in {None, made.model}:
+        made = replace(made, model=model or made.model, sampling=Sampling(), control=None)
+    return replace(made, id=id or uuid.uuid4().hex, target=target)
 
 
 def vary(

@@ -23,7 +23,7 @@ PATIENCE_SECONDS = 30.0
 TARGET = TimelineTarget("timeline", "/session", "Track", 96_000)
 
 
-class Timeline:
+class Timeline(Placer):
     """A host that remembers what it was given; `trouble` happens instead, if there is any."""
 
     name = "timeline"
@@ -425,3 +425,34 @@ def test_kill_of_the_app_in_mid_job_loses_nothing(tmp_path: Path, engine: Engine
         done = finished(session, job)
         assert len(done.clip_ids) == 4 and done.clip_ids[0] == first.id
         assert [clip.seeds for clip in reversed(library.clips())] == list(job.request.seeds)
+
+
+def test_the_jobs_of_a_run_are_placed_together(start: Callable[..., Session]) -> None:
+    class Steps(Timeline):
+        steps: list[int]
+
+        def place_run(self, groups: Sequence[tuple[Sequence[Clip], TimelineTarget]]) -> Sequence[Placement]:
+            self.steps = [*getattr(self, "steps", []), len(groups)]
+            return super().place_run(groups)
+
+    timeline = Steps()
+    session = start({"timeline": timeline})
+    target = TimelineTarget("timeline", "/session", "Track", 5, run="sheet")
+    jobs = [session.submit(request(identifier=f"sheet-{row}", variations=2, target=target)) for row in range(3)]
+    for job in jobs:
+        assert finished(session, job).placements == ()
+    assert timeline.placed == []
+    session.place_together([job.id for job in jobs])
+    for job in jobs:
+        assert len(finished(session, job).placements) == 2
+    assert timeline.steps == [3]
+    timeline.trouble = refuse
+    session.place_together([job.id for job in jobs])
+    for job in jobs:
+        told = session.wait(job.id, PATIENCE_SECONDS)
+        assert (told.state, told.error) == (JobState.FINISHED, "No room there.")
+        assert len(told.placements) == 2  # what was said before still stands
+
+
+def refuse() -> None:
+    raise DcldmError("No room there.")

@@ -34,6 +34,14 @@ class Notebook(Host):
     def __init__(self) -> None:
         self.words: list[HostWord] = []
         self.news: list[News] = []
+        self.chosen: list[str] = []
+        self.media: Path | None = None
+
+    def folder(self, target: TimelineTarget) -> Path | None:
+        return self.media
+
+    def choose(self, clips: Sequence[Clip], index: int, target: TimelineTarget) -> None:
+        self.chosen.append(clips[index].id)
 
     def place(self, clips: Sequence[Clip], target: TimelineTarget) -> Sequence[Placement]:
         return [Placement(clip.id, self.name, "item", target.track, target.position) for clip in clips]
@@ -315,3 +323,48 @@ def test_many_clients_at_once(port: int) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+def ask_until_over(client: Client, address: str, *arguments: str | float | None) -> dict[str, Any]:
+    """The last reply about the job that the first argument names."""
+    client.send(address, *arguments)
+    while True:
+        answered, reply = client.next()
+        assert answered == f"/reply{address}"
+        if reply["status"] not in {"accepted", "progress", "clip"}:
+            return reply
+
+
+def test_a_clip_is_made_again_from_its_file(client: Client, tmp_path: Path) -> None:
+    first = ask_until_over(client, "/dcldm/generate", "job-1", "rain", 0.5, 1, 7)["clips"][0]
+    moved = tmp_path / "of last year.wav"
+    moved.write_bytes(Path(first["path"]).read_bytes())
+    second = ask_until_over(client, "/dcldm/again", "job-2", str(moved), "", "notebook", "Track", 9)
+    assert clip_at(Path(second["clips"][0]["path"])).sha256 == clip_at(moved).sha256
+    assert second["placements"][0]["position"] == 9
+
+
+def test_clips_are_placed_again_and_another_one_is_chosen(client: Client, notebook: Notebook) -> None:
+    place = ("notebook", "Track", 5, 48_000, "song")
+    done = ask_until_over(client, "/dcldm/generate", "job-1", "rain", 0.5, 2, 7, "", *place)
+    assert ask_until_over(client, "/dcldm/place", "job-1") == done
+    assert client.ask("/dcldm/choose", "job-1", 1)["status"] == "accepted"
+    assert notebook.chosen == [done["clips"][1]["id"]]
+    assert "has 0 to 1" in client.ask("/dcldm/choose", "job-1", 2)["error"]
+    assert "no job" in client.ask("/dcldm/place", "nothing")["error"]
+    ask_until_over(client, "/dcldm/generate", "job-2", "rain", 0.5)
+    assert "no place on a timeline" in client.ask("/dcldm/place", "job-2")["error"]
+    assert "on no timeline" in client.ask("/dcldm/choose", "job-2", 0)["error"]
+
+
+def test_clips_go_into_the_project_and_elsewhere_if_that_fails(
+    client: Client, notebook: Notebook, tmp_path: Path
+) -> None:
+    place = ("notebook", "Track", 5, 48_000, "song")
+    notebook.media = tmp_path / "song" / "audio"
+    (inside,) = ask_until_over(client, "/dcldm/generate", "job-1", "rain", 0.5, 1, 7, "", *place)["clips"]
+    assert Path(inside["path"]).parent == notebook.media
+    notebook.media = tmp_path / "a file"
+    notebook.media.touch()
+    (outside,) = ask_until_over(client, "/dcldm/generate", "job-2", "rain", 0.5, 1, 7, "", *place)["clips"]
+    assert Path(outside["path"]).is_relative_to(tmp_path / "library")

@@ -4,7 +4,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -119,7 +119,9 @@ def test_no_answer_is_a_sentence_and_leaves_no_job_behind(host: ArdourHost, tmp_
 
 def test_another_session_is_named(host: ArdourHost, tmp_path: Path) -> None:
     host.hear(Hello("other song", 48_000))
-    assert host.describe() == {"connected": True, "sessions": ["other song"]}
+    described = host.describe()
+    assert described["connected"] is True
+    assert described["sessions"] == {"other song": asdict(Hello("other song", 48_000))}
     with pytest.raises(HostError, match="'other song' open, and the clips belong to 'song'"):
         host.place([make_clip(tmp_path, 0)], TARGET)
 

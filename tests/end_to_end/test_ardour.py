@@ -347,7 +347,8 @@ def test_a_prompt_typed_in_ardour_lands_on_its_timeline(tmp_path: Path) -> None:
         )
         ardour = Ardour(tmp_path, environment, ardour_port)
         wait_until(
-            "a heartbeat from Ardour", lambda: ask(app_port, "/dcldm/ping")["hosts"]["ardour"]["sessions"] == [SESSION]
+            "a heartbeat from Ardour",
+            lambda: ask(app_port, "/dcldm/ping")["hosts"]["ardour"]["sessions"].keys() == {SESSION},
         )
 
         ardour.send("/locate", POSITION, 0)
