@@ -20,6 +20,7 @@ COMMANDS = {
     "vary": ("dcldm_plugin.commands.vary:main", "make variations of a clip"),
     "demo": ("dcldm_plugin.commands.demo:main", "show on one page what the controls do"),
     "models": ("dcldm_plugin.commands.models:main", "list the models that there are"),
+    "evaluate": ("dcldm_plugin.evaluation.command:main", "say how good a model is, in numbers"),
     "doctor": ("dcldm_plugin.commands.doctor:main", "say what works on this machine, and what to do"),
     "serve": ("bridge.serve:main", "listen to DAWs, without a window"),
     "install": ("bridge.install:install_main", "put our scripts into a DAW"),
