@@ -56,6 +56,9 @@ class PlacingFailed:
 
 HostWord = Hello | Placed | PlacingFailed
 
+Group = tuple[Sequence[Clip], TimelineTarget]
+"""The clips of one job and where they go."""
+
 
 @dataclass(frozen=True, slots=True)
 class News:
