@@ -79,7 +79,7 @@ class Telling:
     def report(self, job: Job) -> dict[str, object]:
         """What a reply says of a job beside its status: clips that are there, placements, what went wrong."""
         report: dict[str, object] = {}
-        clips = self._library.clips(request_id=job.id) if job.clip_ids else []
+        clips = self._library.clips(request_id=job.id, rejected=None) if job.clip_ids else []
         if clips:
             report["clips"] = [_clip(clip) for clip in sorted(clips, key=lambda clip: clip.index)]
         if job.placements:

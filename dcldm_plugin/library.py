@@ -1,8 +1,9 @@
 """The clips on disk, and a searchable index of them that can be rebuilt from the files alone.
 
-The WAV files are the truth: each carries a record of all that made it (`audio.clip_file`). The index is
-SQLite in WAL mode, and holds the same record beside what is searched and sorted by. Any number of threads
-and processes may use one library at once.
+The WAV files are the truth: each carries a record of all that made it (`audio.clip_file`). What the user says
+of them (favourites, ratings, notes) is in a journal beside them, since a file that a project refers to is not
+to be rewritten. The index is SQLite in WAL mode, and holds both beside what is searched and sorted by. Any
+number of threads and processes may use one library at once.
 """
 
 from __future__ import annotations
@@ -17,26 +18,41 @@ import sqlite3
 import threading
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from dcldm_plugin.audio.clip_file import make_clip_file, read_record, to_clip
 from dcldm_plugin.audio.wave import to_ascii
-from dcldm_plugin.errors import DcldmError
-from dcldm_plugin.types import Clip, Variation
+from dcldm_plugin.errors import DcldmError, InvalidInput
+from dcldm_plugin.marks import Journal
+from dcldm_plugin.types import Clip, Marks, Prompt, Variation
 
 SLUG_CHARACTERS = 48
+MAX_STEM_BYTES = 200  # file systems take 255 for a name with its ending, number and `.part`
+RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{name}{digit}" for name in ("COM", "LPT") for digit in range(1, 10))}
 BUSY_SECONDS = 30.0  # how long to wait for another process that writes the index
 _SCHEMA = (
     """CREATE TABLE clips (
-        id TEXT PRIMARY KEY, path TEXT NOT NULL, request_id TEXT NOT NULL, variation INTEGER NOT NULL,
-        created TEXT NOT NULL, words TEXT NOT NULL, record TEXT NOT NULL)""",
+        number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, path TEXT NOT NULL, request_id TEXT NOT NULL,
+        variation INTEGER NOT NULL, created TEXT NOT NULL, record TEXT NOT NULL)""",
     "CREATE INDEX clips_by_time ON clips (created DESC, request_id, variation DESC, id)",
-    "CREATE INDEX clips_by_request ON clips (request_id)",
+    "CREATE INDEX clips_by_request ON clips (request_id, created, id)",
+    "CREATE VIRTUAL TABLE clip_words USING fts5(words, tokenize = 'unicode61 remove_diacritics 0', prefix = '2 3')",
+    """CREATE TRIGGER clips_gone AFTER DELETE ON clips BEGIN
+        DELETE FROM clip_words WHERE rowid = old.number; END""",
+    """CREATE TABLE marks (
+        id TEXT PRIMARY KEY, favourite INTEGER NOT NULL, rating INTEGER NOT NULL, rejected INTEGER NOT NULL,
+        placed INTEGER NOT NULL, notes TEXT NOT NULL)""",
 )
+_JOINED = "clips LEFT JOIN marks USING (id)"
+_NEWEST_FIRST = "created DESC, request_id, variation DESC, clips.id"
+_COLUMNS = "record, path, favourite, rating, rejected, placed, notes"
 _NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _DAMAGED = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
+# Thai, Lao, Burmese, Khmer, kana, Chinese and their extensions: one word ends where the next begins.
+_WITHOUT_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _log = logging.getLogger(__name__)
 
 
@@ -48,6 +64,7 @@ class Library:
         self.folder = folder.expanduser().absolute()
         self.clip_folder = self.folder / "clips"
         self.index = (index or self.folder / "index.sqlite").expanduser().absolute()
+        self._journal = Journal(self.folder / "marks.jsonl")
         self._lock = threading.RLock()
         with _sentence_for(self.folder):
             self.clip_folder.mkdir(parents=True, exist_ok=True)
@@ -89,19 +106,109 @@ class Library:
 
     def get(self, clip_id: str) -> Clip | None:
         """The clip of that id, or None."""
-        found = self._select("WHERE id = ?", [clip_id])
+        found = self._select("WHERE clips.id = ?", [clip_id])
         return found[0] if found else None
 
-    def clips(self, *, text: str = "", request_id: str | None = None, limit: int = 200, offset: int = 0) -> list[Clip]:
-        """Clips, newest first, whose prompt, negative prompt and file name hold every word of `text`."""
-        values: list[Any] = _fold(text).split()
-        conditions = ["instr(words, ?)"] * len(values)
-        if request_id is not None:
-            conditions.append("request_id = ?")
-            values.append(request_id)
-        where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
-        order = "ORDER BY created DESC, request_id, variation DESC, id LIMIT ? OFFSET ?"
-        return self._select(where + order, [*values, max(0, limit), max(0, offset)])
+    def clips(
+        self,
+        *,
+        text: str = "",
+        request_id: str | None = None,
+        favourite: bool | None = None,
+        min_rating: int = 0,
+        rejected: bool | None = False,
+        limit: int = 200,
+        offset: int = 0,
+    ) -> list[Clip]:
+        """Clips, newest first. Of `favourite` and `rejected`, None means either.
+
+        text: each of its words begins a word of the prompt, the negative prompt, the file name or the notes, in
+        any case, with or without accents.
+        """
+        where, values = _conditions(text, request_id, favourite, min_rating, rejected)
+        # Which ones comes first, so that only their records are read, and never sorted.
+        page = f"SELECT number FROM clips {where} ORDER BY {_NEWEST_FIRST} LIMIT ? OFFSET ?"
+        tail = f"WHERE number IN ({page}) ORDER BY {_NEWEST_FIRST}"
+        return self._select(tail, [*values, max(0, limit), max(0, offset)])
+
+    def groups(
+        self,
+        *,
+        text: str = "",
+        favourite: bool | None = None,
+        min_rating: int = 0,
+        rejected: bool | None = False,
+        limit: int = 50,
+        offset: int = 0,
+    ) -> list[list[Clip]]:
+        """Clips as in `clips`, those of one request together in their order; the newest request first."""
+        where, values = _conditions(text, None, favourite, min_rating, rejected)
+        order = "GROUP BY request_id ORDER BY max(created) DESC, request_id LIMIT ? OFFSET ?"
+        page = f"SELECT request_id FROM clips {where} {order}"
+        requests = [row[0] for row in self._execute(page, [*values, max(0, limit), max(0, offset)])]
+        one_of = f"request_id IN ({', '.join('?' * len(requests))})"
+        tail = f"{where} AND {one_of}" if where else f"WHERE {one_of}"
+        found: dict[str, list[Clip]] = {request_id: [] for request_id in requests}
+        for clip in self._select(f"{tail} ORDER BY variation, created, clips.id", [*values, *requests]):
+            found[clip.request_id].append(clip)
+        return list(found.values())
+
+    def mark(
+        self,
+        clip_id: str,
+        *,
+        favourite: bool | None = None,
+        rating: int | None = None,
+        rejected: bool | None = None,
+        placed: bool | None = None,
+        notes: str | None = None,
+    ) -> Clip:
+        """Say something of a clip; what is left out stays as it is. Raises `DcldmError`, then nothing changed."""
+        given = {"favourite": favourite, "rating": rating, "rejected": rejected, "placed": placed, "notes": notes}
+        changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        with self._transaction():
+            clip = self._known(clip_id)
+            marks = replace(clip.marks, **changes)
+            if marks != clip.marks:
+                self._set_marks(clip_id, marks)
+                self._index_words(clip_id, clip.prompt, clip.path, marks.notes)
+                with _sentence_for(self.folder):
+                    self._journal.append(clip_id, marks)
+        return replace(clip, marks=marks)
+
+    def rename(self, clip_id: str, name: str) -> Clip:
+        """Give the file of a clip another name, numbered if it is taken. Raises `DcldmError`.
+
+        A file that was placed stays beside the new one, since a project refers to it.
+        """
+        clip = self._known(clip_id)
+        stem = file_stem(name)
+        if stem == clip.path.stem:
+            return clip
+        with _sentence_for(clip.path.parent):
+            path = _write_new(clip.path.parent, stem, clip.path.read_bytes())
+            try:
+                with self._transaction():
+                    self._execute("UPDATE clips SET path = ? WHERE id = ?", [str(path), clip_id])
+                    self._index_words(clip_id, clip.prompt, path, clip.marks.notes)
+            except BaseException:
+                path.unlink()
+                raise
+            if not clip.marks.placed:
+                with contextlib.suppress(OSError):  # somebody plays it: then there are two
+                    clip.path.unlink()
+        return replace(clip, path=path)
+
+    def empty_rejected(self) -> int:
+        """Delete the files of rejected clips that were never placed; return how many."""
+        gone = 0
+        for clip in self.clips(rejected=True, limit=2**31):
+            if not clip.marks.placed:
+                with _sentence_for(clip.path.parent):
+                    clip.path.unlink(missing_ok=True)
+                self._execute("DELETE FROM clips WHERE id = ?", [clip.id])
+                gone += 1
+        return gone
 
     def rebuild(self) -> int:
         """Make the index anew from the WAV files themselves; returns how many clips it lists.
@@ -125,8 +232,13 @@ class Library:
             for path, clip_id in listed.items():
                 if path.parent.is_dir():
                     self._execute("DELETE FROM clips WHERE id = ?", [clip_id])
-            for path, record in found.values():
-                self._insert(record, path)
+            with _sentence_for(self.folder):
+                marks = self._journal.read()
+                for clip_id, known in marks.items():
+                    self._set_marks(clip_id, known)
+                for path, record in sorted(found.values(), key=lambda each: str(each[1]["created"])):
+                    self._insert(record, path, marks.get(record["id"], Marks()).notes)
+                self._journal.compact(marks)
         _log.info("index rebuilt: %d clips, %d other WAV files skipped", len(found), len(files) - len(found))
         return int(self._execute("SELECT count(*) FROM clips")[0][0])
 
@@ -136,31 +248,65 @@ class Library:
             self._connection.close()
 
     def _create_tables(self) -> bool:
-        """Make what is missing; whether anything was. One of several processes that start at once does it."""
+        """Make what is missing; whether anything was. One of several processes that start at once does it.
+
+        An index of an earlier form is made anew from what it knows, and what its files add.
+        """
         with self._transaction():
-            missing = not self._execute("SELECT 1 FROM sqlite_master WHERE name = 'clips'")
-            for statement in _SCHEMA if missing else ():
+            columns = {row[1] for row in self._execute("PRAGMA table_info(clips)")}
+            if "number" in columns:
+                return False
+            earlier = self._execute("SELECT record, path FROM clips ORDER BY created") if columns else []
+            if columns:
+                self._execute("DROP TABLE clips")
+            for statement in _SCHEMA:
                 self._execute(statement)
-        return missing
+            for record, path in earlier:
+                self._insert(json.loads(record), Path(path))
+        return True
 
     def _same_take(self, variation: Variation) -> Clip | None:
         request = variation.request
         wanted = (request.prompt, variation.seeds, request.model, variation.model_version, variation.sampling)
-        for clip in self.clips(request_id=request.id):
+        for clip in self.clips(request_id=request.id, rejected=None):
             made = (clip.prompt, clip.seeds, clip.model, clip.model_version, clip.sampling)
             if clip.index == variation.index and made == wanted and clip.path.is_file():
                 return clip
         return None
 
-    def _insert(self, record: Mapping[str, Any], path: Path) -> None:
+    def _known(self, clip_id: str) -> Clip:
+        clip = self.get(clip_id)
+        if clip is None:
+            raise InvalidInput(f"There is no clip {clip_id[:64]!r} in the library; look at its list.")
+        return clip
+
+    def _insert(self, record: Mapping[str, Any], path: Path, notes: str = "") -> None:
         request = record["request"]
-        words = _fold(f"{request['prompt']['text']} {request['prompt']['negative']} {path.stem}")
-        row = [record["id"], str(path), request["id"], record["index"], record["created"], words]
-        self._execute("INSERT OR REPLACE INTO clips VALUES (?, ?, ?, ?, ?, ?, ?)", [*row, json.dumps(record)])
+        row = [record["id"], str(path), request["id"], record["index"], record["created"], json.dumps(record)]
+        with self._transaction():
+            self._execute(
+                """INSERT INTO clips (id, path, request_id, variation, created, record) VALUES (?, ?, ?, ?, ?, ?)
+                ON CONFLICT (id) DO UPDATE SET path = excluded.path, request_id = excluded.request_id,
+                variation = excluded.variation, created = excluded.created, record = excluded.record""",
+                row,
+            )
+            self._index_words(record["id"], Prompt(**request["prompt"]), path, notes)
+
+    def _index_words(self, clip_id: str, prompt: Prompt, path: Path, notes: str) -> None:
+        """What a clip is found by."""
+        words = _fold(f"{prompt.text} {prompt.negative} {path.stem} {notes}")
+        self._execute(
+            "INSERT OR REPLACE INTO clip_words (rowid, words) SELECT number, ? FROM clips WHERE id = ?",
+            [words, clip_id],
+        )
+
+    def _set_marks(self, clip_id: str, marks: Marks) -> None:
+        row = [marks.favourite, marks.rating, marks.rejected, marks.placed, marks.notes]
+        self._execute("INSERT OR REPLACE INTO marks VALUES (?, ?, ?, ?, ?, ?)", [clip_id, *row])
 
     def _select(self, tail: str, values: list[Any]) -> list[Clip]:
-        rows = self._execute(f"SELECT record, path FROM clips {tail}", values)
-        return [to_clip(json.loads(record), Path(path)) for record, path in rows]
+        rows = self._execute(f"SELECT {_COLUMNS} FROM {_JOINED} {tail}", values)
+        return [_to_clip(*row) for row in rows]
 
     def _execute(self, statement: str, values: list[Any] | None = None) -> list[Any]:
         with self._lock, self._index_errors():
@@ -168,7 +314,11 @@ class Library:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
+        """All or nothing, one writer at a time; within another one it is part of that."""
         with self._lock:
+            if self._connection.in_transaction:
+                yield
+                return
             self._execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -199,6 +349,51 @@ def slug(prompt: str) -> str:
             break
         name += f"-{word}"
     return name
+
+
+def file_stem(name: str) -> str:
+    """A name that every file system takes, as it was given. Raises `InvalidInput` for one that none would."""
+    stem = unicodedata.normalize("NFC", name.strip().removesuffix(".wav"))
+    if not stem or len(stem.encode("utf-8", "replace")) > MAX_STEM_BYTES:
+        raise InvalidInput(f"A clip's name has 1 to {MAX_STEM_BYTES} letters; give another one.")
+    bad = sorted({c for c in stem if c in '<>:"/\\|?*' or unicodedata.category(c) in {"Cc", "Cs"}})
+    if bad or stem[-1] in ". " or stem[0] == "." or stem.split(".")[0].upper() in RESERVED:
+        what = f" without {' '.join(bad)!r}" if bad else ""
+        raise InvalidInput(f"No file can be called {stem[:60]!r} everywhere; choose a name{what}.")
+    return stem
+
+
+def _conditions(
+    text: str, request_id: str | None, favourite: bool | None, min_rating: int, rejected: bool | None
+) -> tuple[str, list[Any]]:
+    """A WHERE clause over `clips`, and its values."""
+    conditions: list[str] = []
+    values: list[Any] = []
+    words = _fold(text).split()
+    # The full-text index knows beginnings of words. Signs, and scripts without spaces, are looked for one by one.
+    if indexed := [word for word in words if word.isalnum() and not _WITHOUT_SPACES.search(word)]:
+        conditions.append("number IN (SELECT rowid FROM clip_words WHERE words MATCH ?)")
+        values.append(" AND ".join(f'"{word}"*' for word in indexed))
+    for word in words:
+        if word not in indexed:
+            conditions.append("(SELECT instr(words, ?) FROM clip_words WHERE rowid = number)")
+            values.append(word)
+    if request_id is not None:
+        conditions.append("request_id = ?")
+        values.append(request_id)
+    if min_rating:
+        conditions.append("clips.id IN (SELECT id FROM marks WHERE rating >= ?)")
+        values.append(min_rating)
+    for mark, wanted in (("favourite", favourite), ("rejected", rejected)):
+        if wanted is not None:
+            conditions.append(f"clips.id {'' if wanted else 'NOT '}IN (SELECT id FROM marks WHERE {mark})")
+    return (f"WHERE {' AND '.join(conditions)}" if conditions else ""), values
+
+
+def _to_clip(record: str, path: str, *marks: Any) -> Clip:
+    favourite, rating, rejected, placed, notes = marks
+    known = Marks(bool(favourite), rating or 0, bool(rejected), bool(placed), notes or "")
+    return replace(to_clip(json.loads(record), Path(path)), marks=known)
 
 
 def _write_new(folder: Path, name: str, content: bytes) -> Path:
@@ -261,4 +456,6 @@ def _wave_files(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def _fold(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).casefold()
+    """One form for all ways to write a word: any case, with or without accents."""
+    apart = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(character for character in apart if not unicodedata.combining(character))

@@ -334,7 +334,7 @@ class Session:
 
     def _clips(self, job: Job) -> dict[int, Clip]:
         """The job's clips that are still there, by the index of their variation."""
-        found = self._library.clips(request_id=job.id)
+        found = self._library.clips(request_id=job.id, rejected=None)
         return {clip.index: clip for clip in reversed(found) if clip.path.is_file()}
 
     def _render(self, job: Job) -> dict[int, Clip]:
@@ -398,6 +398,9 @@ class Session:
             log.exception("placing the clips of job %s failed", job.id)
             return _unexpected(error)
         self._change(placing, placements=placements)
+        for placement in placements:
+            with suppress(DcldmError):  # it is on the timeline; the mark only keeps its file from being moved
+                self._library.mark(placement.clip_id, placed=True)
         self._progress(job.id, 0, "placing", 1.0)
         return ""
 

@@ -19,6 +19,7 @@ from typing import Any, Literal
 from dcldm_plugin.errors import InvalidInput
 
 MAX_PROMPT_CHARACTERS = 1000
+MAX_NOTES_CHARACTERS = 4000  # each line within the limit of a prompt
 MAX_SECONDS = 600.0  # what a request may ask for; each model has its own, usually shorter, longest clip
 MIN_SECONDS = 0.1
 MAX_VARIATIONS = 32
@@ -464,6 +465,30 @@ class Variation:
 
 
 @dataclass(frozen=True, slots=True)
+class Marks:
+    """What the user says of a clip. `rejected` hides it and loses nothing; `rating` is 1 … 5, 0 for none.
+
+    `placed`: a project may refer to the file, so it stays where it is whatever becomes of the clip.
+    """
+
+    favourite: bool = False
+    rating: int = 0
+    rejected: bool = False
+    placed: bool = False
+    notes: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("favourite", "rejected", "placed"):
+            if not isinstance(getattr(self, name), bool):
+                raise InvalidInput(f"Whether a clip is {name} must be true or false.")
+        _integer(self.rating, "rating", 0, 5)
+        if not isinstance(self.notes, str) or len(self.notes) > MAX_NOTES_CHARACTERS:
+            raise InvalidInput(f"The notes must be text of at most {MAX_NOTES_CHARACTERS:,} characters; shorten them.")
+        lines = [clean_text(line, "notes", may_be_empty=True) for line in self.notes.splitlines()]
+        object.__setattr__(self, "notes", "\n".join(lines).strip())
+
+
+@dataclass(frozen=True, slots=True)
 class Clip:
     """A finished take in the library: a 48 kHz, 24-bit WAV that carries its own history."""
 
@@ -482,6 +507,7 @@ class Clip:
     sha256: str
     created: str  # ISO 8601, UTC
     request: GenerationRequest | None = None  # what makes this take alone again
+    marks: Marks = Marks()  # as the library knows them; a file has none
 
     def as_parent(self) -> Parent:
         """The clip as others are made from it: what its own file says, with nothing left open."""

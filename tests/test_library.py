@@ -12,7 +12,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -31,26 +30,6 @@ from dcldm_plugin.types import GenerationRequest, Sampling, Seeds, TimelineTarge
 RATE = 16_000
 MakeTake = Callable[..., Variation]
 NOT_WRITABLE = r"cannot be written to \(.+\); choose another folder\."
-
-
-@pytest.fixture
-def library(tmp_path: Path) -> Iterator[Library]:
-    with contextlib.closing(Library(tmp_path / "library")) as opened:
-        yield opened
-
-
-@pytest.fixture
-def make_take(tmp_path: Path) -> MakeTake:
-    """A rendered take of noise on disk, as the engine leaves it."""
-    path = tmp_path / "render.wav"
-    samples = 0.2 * np.random.default_rng(5).standard_normal(RATE // 4)
-    soundfile.write(path, samples.astype(np.float32), RATE, subtype="FLOAT")
-
-    def make(text: str = "heavy rain on a roof", **asked: object) -> Variation:
-        request = GenerationRequest.create(text, **{"seconds": 0.25, "seed": 7, **asked})  # type: ignore[arg-type]
-        return Variation(request, 0, path, RATE, 1, "1.0", Sampling("dpm", 12, 3.0))
-
-    return make
 
 
 def files_below(folder: Path) -> list[str]:
@@ -179,6 +158,13 @@ def test_search_finds_all_words_in_any_case_and_script(library: Library, make_ta
     assert library.clips(text="roof heavy") == [rain]
     for text in ("glöckchen", "musik", "🔔", "100%", "%"):
         assert library.clips(text=text) == [bell]
+    for text in ("glockchen", "MUSÍK", "glö mu", "🔔 kl", "kl 100"):
+        assert library.clips(text=text) == [bell]
+    for text in ("öckchen", '"', "gl*", "NOT rain", "🔔🔔"):
+        assert library.clips(text=text) == []
+    street = library.adopt(make_take("濡れた通りに遠い雷"))
+    for text in ("通り", "雷", "濡れ 遠い"):
+        assert library.clips(text=text) == [street]
     assert library.clips(text="rain bell") == library.clips(text="' OR 1=1 --") == []
     assert library.clips(request_id=rain.request_id) == [rain]
     assert library.clips(request_id="none") == []
@@ -298,27 +284,6 @@ def test_threads_share_one_library(library: Library, make_take: MakeTake) -> Non
         thread.join(60)
     assert failures == []
     assert len(library.clips()) == len(files_below(library.clip_folder)) == 20
-
-
-def test_two_thousand_clips_stay_quick(library: Library, make_take: MakeTake) -> None:
-    clip = library.adopt(make_take())
-    record = dict(read_record(clip.path))
-    for number in range(2_000):
-        record["id"] = f"{number:032x}"
-        comment = json.dumps(record)
-        content = wave.encode_wave(bytes(36_000), 1, 48_000, {wave.INFO: wave.info_chunk({"ICMT": comment})})
-        (library.clip_folder / f"{number}.wav").write_bytes(content)
-    assert seconds_of(library.rebuild) < 10.0
-    assert len(library.clips(limit=9_999)) == 2_001
-    assert seconds_of(lambda: library.clips(text="rain roof")) < 0.5
-    assert seconds_of(lambda: library.clips(request_id="none")) < 0.1
-    assert seconds_of(lambda: library.adopt(make_take())) < 2.0
-
-
-def seconds_of(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def test_a_render_that_cannot_be_read_gets_a_sentence(library: Library, make_take: MakeTake, tmp_path: Path) -> None:
