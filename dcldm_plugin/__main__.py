@@ -16,6 +16,7 @@ from dcldm_plugin.errors import DcldmError, InvalidInput
 # name: ("module:function", what it does). The function takes the arguments after the name and returns
 # the exit code.
 COMMANDS = {
+    "window": ("ui.app:main", "open the window (also without any command)"),
     "generate": ("dcldm_plugin.commands.generate:main", "make sounds from a prompt"),
     "vary": ("dcldm_plugin.commands.vary:main", "make variations of a clip"),
     "demo": ("dcldm_plugin.commands.demo:main", "show on one page what the controls do"),
@@ -45,9 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    if not arguments:
-        raise InvalidInput("The window comes in a later release; use `dcldm generate` or `dcldm serve`.")
-    name, *rest = arguments
+    name, *rest = arguments or ["window"]
     if name in {"-h", "--help", "help"}:
         print(_help())
         return 0

@@ -177,6 +177,29 @@ class Session:
             for job_id in [*self._waiting, *([self._current.id] if self._current else [])]:
                 self.cancel(job_id)
 
+    def cancel_waiting(self) -> None:
+        """Stop every job that has not begun."""
+        with self._changed:
+            for job_id in list(self._waiting):
+                self.cancel(job_id)
+
+    def place_in_queue(self, job_id: str) -> int:
+        """How many jobs of those that wait come before this one; -1 for one that does not wait."""
+        with self._changed:
+            return list(self._waiting).index(job_id) if job_id in self._waiting else -1
+
+    def move(self, job_id: str, places: int) -> None:
+        """Let a job that waits come earlier (negative) or later by some places. Any other stays as it is."""
+        with self._changed:
+            order = list(self._waiting)
+            if job_id not in order:
+                return
+            place = order.index(job_id)
+            order.insert(min(max(0, place + places), len(order) - 1), order.pop(place))
+            self._waiting = {one: self._waiting[one] for one in order}
+            for one in order:
+                self._events.put(JobChanged(self._waiting[one]))
+
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` for every event from now on, on the session's event thread. Returns the undo."""
         with self._changed:

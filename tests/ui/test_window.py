@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from PyQt6.QtCore import QModelIndex, Qt
+from PyQt6.QtGui import QGuiApplication
+from PyQt6.QtWidgets import QAbstractScrollArea, QLabel, QWidget
+from pytestqt.qtbot import QtBot
+
+from bridge.program import Program
+from dcldm_plugin.jobs import JobState
+from dcldm_plugin.types import GenerationRequest
+from ui.takes import Row
+from ui.window import Window
+
+PATIENCE = 120_000  # milliseconds; the machine may be busy with other work
+
+
+def rows(window: Window) -> list[Row]:
+    model = window.takes.model
+    return [row for number in range(model.rowCount()) if (row := model.row(model.index(number))) is not None]
+
+
+def states(window: Window) -> list[JobState]:
+    return [row.group.job.state for row in rows(window) if row.is_heading and row.group.job is not None]
+
+
+def make(qtbot: QtBot, window: Window, text: str, alternates: int = 2) -> None:
+    """Type a prompt, press the key, and wait until everything is there."""
+    before = len(states(window))
+    window.takes.prompt.prompt.clear()
+    window.takes.prompt.alternates.setValue(alternates)
+    qtbot.keyClicks(window.takes.prompt.prompt, text)
+    qtbot.keyClick(window.takes.prompt.prompt, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+    qtbot.waitUntil(
+        lambda: len(states(window)) > before and all(state.over for state in states(window)), timeout=PATIENCE
+    )
+
+
+def select(window: Window, number: int) -> Row:
+    view = window.takes.view
+    view.setFocus()
+    view.go_to(window.takes.model.index(number))
+    row = window.takes.model.row(view.currentIndex())
+    assert row is not None
+    return row
+
+
+def test_a_typed_prompt_becomes_rows(qtbot: QtBot, window: Window) -> None:
+    assert window.takes.welcome.isVisible() and not window.takes.view.isVisible()
+    make(qtbot, window, "rain on a roof", alternates=3)
+    heading, *takes = rows(window)
+    assert heading.is_heading and [row.index for row in takes] == [0, 1, 2]
+    assert all(row.clip is not None and row.clip.path.is_file() for row in takes)
+    assert not window.takes.welcome.isVisible() and window.takes.view.isVisible()
+    assert [row.clip.seeds.texture for row in takes if row.clip] == [
+        takes[0].clip.seeds.texture + k
+        for k in range(3)
+        if takes[0].clip  # type: ignore[union-attr]
+    ]
+
+
+def test_rows_for_all_alternates_are_there_from_the_beginning(qtbot: QtBot, window: Window) -> None:
+    window.takes.prompt.alternates.setValue(4)
+    window.takes.prompt.prompt.setPlainText("slow rain")
+    window.takes.prompt.ask()
+    qtbot.waitUntil(lambda: len(rows(window)) == 5, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: any(row.clip for row in rows(window)), timeout=PATIENCE)
+    assert states(window) == [JobState.RUNNING]  # the first is there while the rest still render
+    qtbot.waitUntil(lambda: states(window) == [JobState.FINISHED], timeout=PATIENCE)
+
+
+def test_the_seed_is_kept_only_when_locked(qtbot: QtBot, window: Window) -> None:
+    panel = window.takes.prompt
+    panel.seed.setText("41")
+    panel.lock.setChecked(True)
+    make(qtbot, window, "door", alternates=1)
+    assert panel.seed.text() == "41" and rows(window)[0].group.request.seeds[0].structure == 41
+    panel.lock.setChecked(False)
+    make(qtbot, window, "bell", alternates=1)
+    assert panel.seed.text() != "41"
+
+
+def test_bad_input_is_said_in_place_and_loses_nothing(qtbot: QtBot, window: Window) -> None:
+    panel = window.takes.prompt
+    panel.prompt.setPlainText("a bell")
+    panel.seed.setText("minus one")
+    panel.ask()
+    assert "whole number" in panel.problem.text() and panel.problem.isVisible()
+    assert panel.prompt.toPlainText() == "a bell" and rows(window) == []
+
+
+def test_a_prompt_of_several_events_is_offered_as_layers(qtbot: QtBot, window: Window) -> None:
+    panel = window.takes.prompt
+    panel.prompt.setPlainText("rain and wind")
+    assert not panel.split.isVisible()
+    panel.prompt.setPlainText("a door slams, then footsteps; a dog barks")
+    assert panel.split.isVisible() and "3" in panel.split.text()
+    panel.alternates.setValue(1)
+    qtbot.mouseClick(panel.split, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: states(window) == [JobState.FINISHED] * 3, timeout=PATIENCE)
+    prompts = {row.group.request.prompt.text for row in rows(window)}
+    assert prompts == {"a door slams", "footsteps", "a dog barks"}
+
+
+def test_insert_places_the_clip_in_the_chosen_host(qtbot: QtBot, window: Window, home: Path) -> None:
+    make(qtbot, window, "rain", alternates=2)
+    for _ in range(2):  # what is inserted twice is wanted twice: a folder needs it but once
+        row = select(window, 1)
+        qtbot.keyClick(window.takes.view, Qt.Key.Key_Return)
+        qtbot.waitUntil(lambda: window.news.startswith("one clip in Folder"), timeout=PATIENCE)
+    assert row.clip is not None
+    assert [path.read_bytes() for path in (home / "inbox").iterdir()] == [row.clip.path.read_bytes()]
+    qtbot.keyClick(window.takes.view, Qt.Key.Key_Return, Qt.KeyboardModifier.ShiftModifier)
+    qtbot.waitUntil(lambda: window.news.startswith("2 clips in Folder"), timeout=PATIENCE)
+    assert len(list((home / "inbox").iterdir())) == 2
+
+
+def test_what_is_made_can_be_placed_at_once(qtbot: QtBot, window: Window, home: Path) -> None:
+    window.commands["place"].setChecked(True)
+    make(qtbot, window, "rain", alternates=2)
+    assert len(list((home / "inbox").iterdir())) == 2
+    assert [placement.host for placement in rows(window)[0].group.job.placements] == ["folder"] * 2  # type: ignore[union-attr]
+
+
+def test_regenerate_makes_new_takes_of_the_current_one(qtbot: QtBot, window: Window) -> None:
+    make(qtbot, window, "rain", alternates=2)
+    first = select(window, 1).clip
+    qtbot.keyClick(window.takes.view, Qt.Key.Key_R)
+    qtbot.waitUntil(lambda: states(window) == [JobState.FINISHED] * 2, timeout=PATIENCE)
+    made = rows(window)[1].clip
+    assert made is not None and made.request is not None and made.request.control is not None and first is not None
+    assert made.request.control.kind == "regenerate"
+    assert made.request.control.parents[0].clip == first.id
+    select(window, 1)
+    qtbot.mouseClick(window.takes.detail._parent_button, Qt.MouseButton.LeftButton)
+    assert window.takes.detail.clip is not None and window.takes.detail.clip.id == first.id
+
+
+def test_controls_that_a_model_lacks_say_so(qtbot: QtBot, window: Window) -> None:
+    make(qtbot, window, "rain", alternates=1)
+    select(window, 1)
+    button = window.takes.detail._buttons["retexture"]
+    assert not button.isEnabled() and "does not have this control" in button.toolTip()
+
+
+def test_cancel_one_and_all_that_wait(qtbot: QtBot, window: Window, program: Program) -> None:
+    for word in ("one", "two", "three"):
+        program.session.submit(GenerationRequest.create(f"slow {word}", variations=32, seconds=0.5, model="tone"))
+    qtbot.waitUntil(lambda: JobState.RUNNING in states(window) and len(states(window)) == 3, timeout=PATIENCE)
+    window.takes._part_clicked("later", rows(window)[1 if rows(window)[1].is_heading else 0])
+    window.commands["cancel_waiting"].trigger()
+    qtbot.waitUntil(lambda: states(window).count(JobState.CANCELLED) == 2, timeout=PATIENCE)
+    window.commands["cancel_all"].trigger()
+    qtbot.waitUntil(lambda: states(window) == [JobState.CANCELLED] * 3, timeout=PATIENCE)
+
+
+def test_interrupted_requests_are_offered_again(
+    qtbot: QtBot, program: Program, make_window: Callable[[], Window], home: Path
+) -> None:
+    request = GenerationRequest.create("rain", variations=2, seconds=0.5, model="tone")
+    job = program.jobs.add(request)
+    assert job is not None
+    program.jobs.update(job, state=JobState.INTERRUPTED)
+    window = make_window()
+    assert window.takes._banner.isVisible()
+    window.takes._resume_interrupted()
+    qtbot.waitUntil(lambda: states(window) == [JobState.FINISHED], timeout=PATIENCE)
+    assert len(rows(window)) == 3
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL here")
+def test_a_killed_worker_leaves_the_window_alive_and_the_row_explained(
+    qtbot: QtBot, window: Window, program: Program
+) -> None:
+    window.takes.prompt.alternates.setValue(32)
+    window.takes.prompt.prompt.setPlainText("slow rain")
+    window.takes.prompt.ask()
+    killed: set[int] = set()
+
+    def kill_each() -> bool:
+        worker = program.engine.pid
+        busy = states(window) == [JobState.RUNNING] and rows(window)[0].group.progress is not None
+        if worker is not None and worker not in killed and busy:
+            os.kill(worker, signal.SIGKILL)
+            killed.add(worker)
+        return states(window) == [JobState.FAILED]
+
+    qtbot.waitUntil(kill_each, timeout=PATIENCE)
+    assert len(killed) == 2
+    select(window, 0)
+    assert "was ended by SIGKILL" in window.takes.detail.problem.text()
+    make(qtbot, window, "rain", alternates=1)  # the next one is none the worse
+    assert states(window)[0] is JobState.FINISHED
+
+
+def test_searching(qtbot: QtBot, window: Window) -> None:
+    make(qtbot, window, "rain", alternates=1)
+    make(qtbot, window, "bell", alternates=1)
+    select(window, 0)
+    qtbot.keyClick(window.takes.view, Qt.Key.Key_Slash)
+    assert window.takes.search.hasFocus()
+    qtbot.keyClicks(window.takes.search, "ra")
+    qtbot.waitUntil(lambda: {row.group.request.prompt.text for row in rows(window)} == {"rain"}, timeout=PATIENCE)
+    window.takes.search.clear()
+    qtbot.waitUntil(lambda: len(rows(window)) == 4, timeout=PATIENCE)
+
+
+def test_a_file_of_ours_says_how_it_was_made_and_another_is_a_reference(
+    qtbot: QtBot, window: Window, tmp_path: Path
+) -> None:
+    make(qtbot, window, "rain", alternates=1)
+    clip = rows(window)[1].clip
+    assert clip is not None
+    copy = tmp_path / "copy.wav"
+    copy.write_bytes(clip.path.read_bytes())
+    window.takes.open_file(copy)
+    assert "made by tone" in window.news and "rain" in window.news
+    other = tmp_path / "other.wav"
+    other.write_bytes(b"RIFF nothing")
+    window.takes.open_file(other)
+    assert window.takes.prompt.reference == other
+
+
+def test_a_clip_that_is_gone_is_said_when_it_is_to_be_heard(qtbot: QtBot, window: Window) -> None:
+    make(qtbot, window, "rain", alternates=1)
+    clip = select(window, 1).clip
+    assert clip is not None
+    clip.path.unlink()
+    qtbot.keyClick(window.takes.view, Qt.Key.Key_Space)
+    qtbot.waitUntil(lambda: "can't be read" in window.news, timeout=PATIENCE)
+
+
+def test_copy_path(qtbot: QtBot, window: Window) -> None:
+    make(qtbot, window, "rain", alternates=2)
+    select(window, 0)  # a heading stands for all of its alternates
+    window.commands["copy_path"].trigger()
+    clipboard = QGuiApplication.clipboard()
+    assert clipboard is not None
+    assert clipboard.text().splitlines() == [str(row.clip.path) for row in rows(window)[1:] if row.clip]
+
+
+def test_everything_that_takes_keys_has_a_name(qtbot: QtBot, window: Window) -> None:
+    make(qtbot, window, "rain", alternates=1)
+    window.takes.prompt.more.setChecked(True)
+    select(window, 1)
+    unnamed = [
+        widget
+        for widget in window.findChildren(QWidget)
+        if widget.focusPolicy() != Qt.FocusPolicy.NoFocus
+        and not widget.accessibleName()
+        and not getattr(widget, "text", str)()
+        and not isinstance(widget.parent(), QAbstractScrollArea)
+        and widget.isVisible()
+        and not isinstance(widget, QLabel)
+        and not widget.objectName().startswith("qt_")
+    ]
+    assert unnamed == []
+    spoken = window.takes.model.data(window.takes.model.index(1), Qt.ItemDataRole.AccessibleTextRole)
+    assert spoken == "Alternate A of rain, 0.5 seconds"
+    assert window.takes.model.data(QModelIndex()) is None
+
+
+def test_what_was_typed_is_there_after_a_restart(qtbot: QtBot, make_window: Callable[[], Window]) -> None:
+    first = make_window()
+    first.takes.prompt.prompt.setPlainText("half a thought")
+    first.takes.prompt.alternates.setValue(7)
+    first.shut()
+    second = make_window()
+    assert second.takes.prompt.prompt.toPlainText() == "half a thought"
+    assert second.takes.prompt.alternates.value() == 7
+
+
+def test_no_process_of_ours_stays(qtbot: QtBot, window: Window, program: Program) -> None:
+    make(qtbot, window, "rain", alternates=1)
+    worker = program.engine.pid
+    assert worker is not None
+    program.engine.close()
+    assert not psutil.pid_exists(worker)

@@ -1,0 +1,79 @@
+"""`dcldm` and `dcldm window`: the companion window, with the bridge inside."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from PyQt6.QtCore import QSettings, Qt, QTimer
+from PyQt6.QtGui import QGuiApplication
+from PyQt6.QtWidgets import QApplication
+
+from bridge.osc import OscSocket
+from bridge.program import running
+from dcldm_plugin.commands import Parser, log_file
+from dcldm_plugin.errors import DcldmError, InvalidInput
+from dcldm_plugin.settings import load, only_instance
+from ui import theme
+from ui.commands import KeysForWidgets
+from ui.window import Window
+
+STORED = "window.ini"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Open the window; returns when it is closed. Raises `DcldmError` if that can't begin."""
+    parser = Parser("window", "The companion window. DAWs talk to it while it is open.")
+    parser.add_argument("--port", type=int, metavar="N", help="UDP port on 127.0.0.1; 0 for any free one")
+    options = parser.parse_args(arguments)
+    settings = load(options.home)
+    port = settings.osc_port if options.port is None else options.port
+    if port != 0 and not 1024 <= port <= 65_535:
+        raise InvalidInput("The port must be 0 or a whole number from 1024 to 65535.")
+    with ExitStack() as stack:
+        stack.enter_context(only_instance(settings))
+        stack.enter_context(log_file(settings))
+        osc, problem = _socket(port)
+        stack.callback(osc.stop)
+        application = make_application()
+        stored = QSettings(str(settings.home / STORED), QSettings.Format.IniFormat)
+        theme.apply(application, str(stored.value("theme", "system")))
+        program = stack.enter_context(running(settings, osc))
+        window = Window(program, stored)
+        if problem:
+            window.say(problem, bad=True)
+        window.show()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: application.quit())
+        # Python handles signals only while it runs: let it, now and then.
+        awake = QTimer()
+        awake.timeout.connect(lambda: None)
+        awake.start(250)
+        try:
+            return application.exec()
+        finally:
+            awake.stop()
+            window.shut()
+
+
+def make_application() -> QApplication:
+    """Qt's application object, with what is wanted of it whatever the window."""
+    QGuiApplication.setHighDpiScaleFactorRoundingPolicy(Qt.HighDpiScaleFactorRoundingPolicy.PassThrough)
+    made = QApplication(sys.argv[:1])
+    made.setApplicationName("dcldm")
+    made.setApplicationDisplayName("DC-LDM")
+    keys = KeysForWidgets(made)
+    made.installEventFilter(keys)
+    return made
+
+
+def _socket(port: int) -> tuple[OscSocket, str]:
+    """The socket that DAWs speak to; if its port is taken, any other, and a word about it."""
+    try:
+        return OscSocket(port), ""
+    except DcldmError as error:
+        logging.getLogger(__name__).warning("%s", error)
+        return OscSocket(0), f"DAWs can't reach this window: {error}"

@@ -1,0 +1,133 @@
+"""What the user can do, as one table: each command's name, words and keys. All keys can be changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PyQt6.QtCore import QEvent, QObject, QSettings, Qt
+from PyQt6.QtGui import QAction, QKeyEvent, QKeySequence
+from PyQt6.QtWidgets import QAbstractButton, QAbstractSlider, QComboBox, QWidget
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """`keys` as Qt writes them, several separated by a semicolon and a space."""
+
+    name: str
+    words: str
+    keys: str
+    group: str
+
+
+COMMANDS = (
+    Command("generate", "Generate", "Ctrl+Return; Ctrl+Enter", "Make"),
+    Command("prompt", "Go to the prompt", "Ctrl+P", "Make"),
+    Command("cancel", "Cancel this job", "Ctrl+.", "Make"),
+    Command("cancel_waiting", "Cancel all that wait", "Ctrl+Shift+.", "Make"),
+    Command("cancel_all", "Cancel everything", "Ctrl+Alt+.", "Make"),
+    Command("play", "Play or stop", "Space; Ctrl+Space", "Listen"),
+    Command("stop", "Stop, or leave a field", "Esc", "Listen"),
+    Command("back", "Back half a second", "Left", "Listen"),
+    Command("forward", "Forward half a second", "Right", "Listen"),
+    Command("loop", "Loop", "L", "Listen"),
+    Command("match", "Match loudness", "M", "Listen"),
+    Command("auto", "Arrow keys play what they come to", "Ctrl+Shift+A", "Listen"),
+    Command("swap", "Swap A and B", "B", "Listen"),
+    Command("spectrogram", "Waveform or spectrogram", "S", "Listen"),
+    Command("insert", "Insert at the cursor", "Return; Enter", "Place"),
+    Command("insert_takes", "Insert all alternates as takes", "Shift+Return; Shift+Enter", "Place"),
+    Command("place", "Place what is made at the cursor", "Ctrl+I", "Place"),
+    Command("place_again", "Place again", "Ctrl+Shift+P", "Place"),
+    Command("reveal", "Show the file in its folder", "Ctrl+Shift+R", "Place"),
+    Command("copy_path", "Copy the file's path", "Ctrl+Shift+C", "Place"),
+    Command("regenerate", "Regenerate", "R", "Vary"),
+    Command("vary", "Vary by the distance that is set", "V", "Vary"),
+    Command("repair", "Repair the marked range", "Shift+R", "Vary"),
+    Command("like", "Follow this clip's timing", "Ctrl+L", "Vary"),
+    Command("search", "Search", "/; Ctrl+F", "Window"),
+    Command("view_make", "Takes", "Ctrl+1", "Window"),
+    Command("view_spotting", "Spotting", "Ctrl+2", "Window"),
+    Command("view_models", "Models", "Ctrl+3", "Window"),
+    Command("view_settings", "Settings", "Ctrl+4", "Window"),
+    Command("dock", "Stay on top of the DAW", "Ctrl+T", "Window"),
+    Command("quit", "Quit", "Ctrl+Q", "Window"),
+)
+
+
+class Commands(QObject):
+    """The table as actions of a window, with the user's own keys where there are some."""
+
+    def __init__(self, window: QWidget, stored: QSettings) -> None:
+        super().__init__(window)
+        self._stored = stored
+        self.actions: dict[str, QAction] = {}
+        for command in COMMANDS:
+            action = QAction(command.words, window)
+            action.setObjectName(command.name)
+            action.setShortcutContext(Qt.ShortcutContext.WindowShortcut)
+            self.actions[command.name] = action
+            window.addAction(action)
+            self._bind(command.name, self.keys(command.name))
+        window.installEventFilter(self)
+
+    def __getitem__(self, name: str) -> QAction:
+        return self.actions[name]
+
+    def keys(self, name: str) -> str:
+        default = next(command.keys for command in COMMANDS if command.name == name)
+        return str(self._stored.value(f"keys/{name}", default))
+
+    def set_keys(self, name: str, keys: str) -> str:
+        """Bind a command to other keys, for good. Returns the words of the command that has one of them, or ""."""
+        wanted = {one.toString() for one in QKeySequence.listFromString(keys)}
+        for other in COMMANDS:
+            taken = {one.toString() for one in self.actions[other.name].shortcuts()}
+            if other.name != name and wanted & taken:
+                return other.words
+        self._stored.setValue(f"keys/{name}", keys)
+        self._bind(name, keys)
+        return ""
+
+    def reset(self) -> None:
+        """All keys as they came."""
+        self._stored.remove("keys")
+        for command in COMMANDS:
+            self._bind(command.name, command.keys)
+
+    def _bind(self, name: str, keys: str) -> None:
+        action = self.actions[name]
+        action.setShortcuts(QKeySequence.listFromString(keys))
+        shown = action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)
+        action.setToolTip(f"{action.text()} ({shown})" if shown else action.text())
+
+
+class KeysForWidgets(QObject):
+    """Lets buttons, lists of choices and sliders have the keys that work them, whatever those are bound to.
+
+    Installed on the application, since a shortcut is looked for before the widget with the focus gets the key.
+    """
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        if event is not None and event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent):
+            key = Qt.Key(event.key()) if event.key() else Qt.Key.Key_unknown
+            plain = event.modifiers() == Qt.KeyboardModifier.NoModifier
+            if plain and key in _WORKS.get(_kind(watched), ()):
+                event.accept()
+                return True
+        return False
+
+
+_ARROWS = (Qt.Key.Key_Left, Qt.Key.Key_Right, Qt.Key.Key_Up, Qt.Key.Key_Down)
+_WORKS: dict[str, tuple[Qt.Key, ...]] = {
+    "button": (Qt.Key.Key_Space, Qt.Key.Key_Return, Qt.Key.Key_Enter),
+    "choice": (Qt.Key.Key_Space, Qt.Key.Key_Return, Qt.Key.Key_Enter, *_ARROWS),
+    "slider": _ARROWS,
+}
+
+
+def _kind(widget: QObject | None) -> str:
+    if isinstance(widget, QAbstractButton):
+        return "button"
+    if isinstance(widget, QComboBox):
+        return "choice"
+    return "slider" if isinstance(widget, QAbstractSlider) else ""

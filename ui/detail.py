@@ -1,0 +1,329 @@
+"""One clip in full: its waveform, what it is, and everything that can be made of it.
+
+Buttons are tied to the window's commands by name, so that mouse and keys are one thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from PyQt6.QtCore import Qt, pyqtSignal
+from PyQt6.QtGui import QAction
+from PyQt6.QtWidgets import (
+    QComboBox,
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QSlider,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from dcldm_plugin.engine import registry
+from dcldm_plugin.errors import InvalidInput
+from dcldm_plugin.types import Clip, Kind, ModelInfo
+from dcldm_plugin.variations import AMOUNTS
+from ui import theme
+from ui.editor import WaveEditor
+from ui.sound import Outline
+from ui.takes import Row, letter
+from ui.takes_view import hint
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A variation that is asked for. `model`: another one than the clip's, or empty."""
+
+    kind: Kind
+    amount: float | None = None
+    start: float = 0.0
+    end: float = 0.0
+    model: str = ""
+
+
+def info_of(model: str) -> ModelInfo | None:
+    """What is known of the model of a clip, which may be one that is not here any more."""
+    try:
+        return registry.describe(model)
+    except InvalidInput:
+        return None
+
+
+class Detail(QFrame):
+    """`asked` is emitted with an `Ask`, `lineage` with the id of a clip that this one was made from."""
+
+    asked = pyqtSignal(object)
+    lineage = pyqtSignal(str)
+
+    def __init__(self, actions: Mapping[str, QAction]) -> None:
+        super().__init__()
+        self.setObjectName("card")
+        self._row: Row | None = None
+        self._selected: list[Clip] = []
+        self.title = QLabel()
+        self.title.setObjectName("title")
+        self.facts = QLabel()
+        self.facts.setObjectName("dim")
+        for label, name in ((self.title, "Clip"), (self.facts, "About the clip")):
+            label.setWordWrap(True)
+            label.setTextFormat(Qt.TextFormat.PlainText)
+            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+            label.setAccessibleName(name)
+        self.problem = QLabel()
+        self.problem.setObjectName("error")
+        self.problem.setWordWrap(True)
+        self.problem.setTextFormat(Qt.TextFormat.PlainText)
+        self.problem.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
+        )
+        self.problem.setAccessibleName("Problem")
+        self._parent_button = QPushButton()
+        self._parent_button.setObjectName("link")
+        self._parent_button.clicked.connect(self._go_to_parent)
+        self.wave = WaveEditor()
+        self.wave.marked.connect(lambda *_: self._update_words())
+        self.wave.seeked.connect(lambda *_: self._update_words())
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(14, 12, 14, 12)
+        layout.setSpacing(8)
+        layout.addWidget(self.title)
+        layout.addWidget(self.facts)
+        layout.addWidget(self.problem)
+        layout.addWidget(self._parent_button, 0, Qt.AlignmentFlag.AlignLeft)
+        layout.addWidget(self.wave, 1)
+        layout.addLayout(self._transport(actions))
+        layout.addWidget(self._controls(actions))
+        self.show_row(None, [], None)
+
+    def _transport(self, actions: Mapping[str, QAction]) -> QHBoxLayout:
+        row = QHBoxLayout()
+        row.setSpacing(4)
+        names = {"play": "play", "loop": "loop", "match": "match", "spectrogram": "spectrogram"}
+        for name, icon in names.items():
+            row.addWidget(tool(actions[name], icon))
+        self.time = QLabel("0.00")
+        self.time.setObjectName("dim")
+        self.time.setAccessibleName("Position in seconds")
+        row.addWidget(self.time)
+        row.addStretch(1)
+        for name, icon in {"reveal": "reveal", "copy_path": "copy", "insert_takes": "takes"}.items():
+            row.addWidget(tool(actions[name], icon))
+        insert = QPushButton("Insert")
+        insert.setIcon(theme.icon("insert"))
+        tie(insert, actions["insert"])
+        row.addWidget(insert)
+        return row
+
+    def _controls(self, actions: Mapping[str, QAction]) -> QWidget:
+        box = QWidget()
+        grid = QGridLayout(box)
+        grid.setContentsMargins(0, 4, 0, 0)
+        grid.setHorizontalSpacing(8)
+        grid.setVerticalSpacing(5)
+        grid.setColumnStretch(2, 1)
+        self._buttons: dict[str, QPushButton] = {}
+        self._words: dict[str, QLabel] = {}
+        self.distance = _slider(AMOUNTS["retexture"], "Distance", "Near keeps the surface, far changes all of it")
+        self.purity = _slider(AMOUNTS["purify"], "Purify", "How far back into noise the sound is taken")
+        self.between = _slider(AMOUNTS["morph"], "Morph", "From the first selected clip to the second")
+        self.models = QComboBox()
+        hint(self.models, "Another model")
+        self.models.addItems(list(registry.models()))
+        rows: tuple[tuple[str, str, QWidget | None, Callable[[], None]], ...] = (
+            ("regenerate", "Regenerate", None, lambda: self._ask(Ask("regenerate"))),
+            (
+                "retexture",
+                "Vary",
+                _near_far(self.distance),
+                lambda: self._ask(Ask("retexture", self._value(self.distance))),
+            ),
+            ("rearrange", "Re-arrange", None, lambda: self._ask(Ask("rearrange", start=self.wave.position))),
+            ("repair", "Repair", None, self._repair),
+            ("purify", "Purify", self.purity, lambda: self._ask(Ask("purify", self._value(self.purity)))),
+            ("morph", "Morph", self.between, lambda: self._ask(Ask("morph", self._value(self.between)))),
+            ("more", "More like these", None, lambda: self._ask(Ask("more"))),
+            ("model", "Again with", self.models, lambda: self._ask(Ask("regenerate", model=self.models.currentText()))),
+        )
+        for number, (name, words, control, act) in enumerate(rows):
+            button = QPushButton(words)
+            button.clicked.connect(act)
+            button.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+            button.setMinimumWidth(112)
+            label = QLabel()
+            label.setObjectName("dim")
+            label.setWordWrap(True)
+            self._buttons[name], self._words[name] = button, label
+            grid.addWidget(button, number, 0)
+            if control is not None:
+                grid.addWidget(control, number, 1)
+            grid.addWidget(label, number, 1 if control is None else 2, 1, 2 if control is None else 1)
+        for slider in (self.distance, self.purity, self.between):
+            slider.valueChanged.connect(self._update_words)
+        actions["regenerate"].triggered.connect(self._buttons["regenerate"].click)
+        actions["vary"].triggered.connect(self._buttons["retexture"].click)
+        actions["repair"].triggered.connect(self._buttons["repair"].click)
+        area = QScrollArea()
+        area.setObjectName("bare")
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setWidget(box)
+        box.setObjectName("bare")
+        area.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        area.setMinimumHeight(90)
+        return area
+
+    # What is shown
+
+    @property
+    def clip(self) -> Clip | None:
+        return self._row.clip if self._row is not None else None
+
+    def show_row(self, row: Row | None, selected: list[Clip], outline: Outline | None, status: str = "") -> None:
+        """Show the row that is current; `selected` are all clips that are, for what takes several."""
+        self._row, self._selected = row, selected
+        clip = self.clip
+        self.setVisible(row is not None)
+        info = info_of(clip.model) if clip is not None else None
+        self.wave.show_clip(clip, outline, info.band_hz if info is not None else 24_000.0)
+        if row is not None:
+            which = f"  ·  {letter(row.index)}" if not row.is_heading else ""
+            self.title.setText(f"{row.group.request.prompt.text}{which}")
+        self.facts.setText(self._facts(row, outline, info))
+        failed = row is not None and row.group.job is not None and bool(row.group.job.error)
+        self.problem.setVisible(failed)
+        self.problem.setText(status if failed else "")
+        self._show_parent(clip)
+        self._update_words()
+
+    def _facts(self, row: Row | None, outline: Outline | None, info: ModelInfo | None) -> str:
+        if row is None:
+            return ""
+        clip = row.clip
+        if clip is None:
+            request = row.group.request
+            return f"{request.model}  ·  {request.seconds:g} s  ·  {len(request.seeds)} alternates"
+        loud = f"{outline.loudness:.1f} LUFS" if outline is not None and outline.loudness == outline.loudness else ""
+        licence = info.licence if info is not None else ""
+        if info is not None and not info.commercial_use:
+            licence += ", not to be sold"
+        seeds = f"seeds {clip.seeds.structure} / {clip.seeds.texture}"
+        length = f"{clip.seconds:.2f} s"
+        return "  ·  ".join(word for word in (clip.model, licence, length, loud, seeds) if word)
+
+    def _show_parent(self, clip: Clip | None) -> None:
+        control = clip.request.control if clip is not None and clip.request is not None else None
+        self._parent_button.setVisible(control is not None)
+        if control is None:
+            return
+        from_words = control.parents[0].request.prompt.text if control.parents else "a file"
+        if control.audio is not None:
+            from_words = control.audio.path.replace("\\", "/").rpartition("/")[2]
+        words = {"retexture": "Varied", "like": "Follows", "more": "More like"}.get(control.kind, control.kind.title())
+        self._parent_button.setText(f"{words} from: {from_words[:60]}")
+        self._parent_button.setEnabled(bool(control.parents and control.parents[0].clip))
+        hint(self._parent_button, self._parent_button.text(), "Go to the clip that this one was made from")
+
+    def _go_to_parent(self) -> None:
+        clip = self.clip
+        if clip is not None and clip.request is not None and clip.request.control is not None:
+            self.lineage.emit(clip.request.control.parents[0].clip)
+
+    def _update_words(self) -> None:
+        """What each control would keep and change, and whether the model has it."""
+        clip = self.clip
+        info = info_of(clip.model) if clip is not None else None
+        distance = round(self._value(self.distance) * 100)
+        marked = self.wave.range
+        at = self.wave.position
+        words = {
+            "regenerate": "New events, new sound; the words stay.",
+            "retexture": f"Events stay; {distance} % of the surface is new.",
+            "rearrange": f"Kept up to the cursor at {at:.1f} s; new events after it.",
+            "repair": f"New between {marked[0]:.2f} and {marked[1]:.2f} s, all else kept."
+            if marked
+            else "Drag over the waveform to mark what is to be new.",
+            "purify": "Cleaned under the prompt; timing stays.",
+            "morph": "Between the two selected clips." if len(self._selected) == 2 else "Select two clips.",
+            "more": f"Between the {len(self._selected)} selected clips."
+            if len(self._selected) > 1
+            else "Select several clips.",
+            "model": "The same words.",
+        }
+        for name, label in self._words.items():
+            label.setText(words[name])
+            reason = self._why_not(name, clip, info)
+            self._buttons[name].setEnabled(not reason)
+            hint(self._buttons[name], self._buttons[name].text(), reason or words[name])
+
+    def _why_not(self, name: str, clip: Clip | None, info: ModelInfo | None) -> str:
+        """Why a control can't be used now; empty if it can."""
+        if clip is None:
+            return "Choose a clip first."
+        if name == "model":
+            return ""
+        if info is None or name not in info.controls:
+            return f"The model {clip.model} does not have this control."
+        if name == "repair" and self.wave.range is None:
+            return "Drag over the waveform to mark what is to be new."
+        if name == "rearrange" and not 0.0 <= self.wave.position < clip.seconds:
+            return "Put the cursor where the new events are to begin."
+        if name == "morph" and len(self._selected) != 2:
+            return "Select two clips."
+        if name == "more" and len(self._selected) < 2:
+            return "Select several clips."
+        return ""
+
+    def _repair(self) -> None:
+        if self.wave.range is not None:
+            self._ask(Ask("repair", start=self.wave.range[0], end=self.wave.range[1]))
+
+    def _ask(self, ask: Ask) -> None:
+        self.asked.emit(ask)
+
+    @staticmethod
+    def _value(slider: QSlider) -> float:
+        return slider.value() / 100
+
+
+def _slider(value: float, name: str, description: str) -> QSlider:
+    slider = QSlider(Qt.Orientation.Horizontal)
+    slider.setRange(0, 100)
+    slider.setValue(round(value * 100))
+    slider.setMinimumWidth(96)
+    hint(slider, name, description)
+    return slider
+
+
+def _near_far(slider: QSlider) -> QWidget:
+    box = QWidget()
+    layout = QHBoxLayout(box)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(5)
+    for widget in (QLabel("near"), slider, QLabel("far")):
+        if isinstance(widget, QLabel):
+            widget.setObjectName("dim")
+        layout.addWidget(widget)
+    return box
+
+
+def tool(action: QAction, icon: str) -> QToolButton:
+    """A small button for a command."""
+    action.setIcon(theme.icon(icon))
+    button = QToolButton()
+    button.setObjectName("flat")
+    button.setDefaultAction(action)
+    button.setAccessibleName(action.text())
+    return button
+
+
+def tie(button: QPushButton, action: QAction) -> None:
+    """Let a button do what a command does."""
+    button.clicked.connect(action.trigger)
+    hint(button, action.text(), action.toolTip())

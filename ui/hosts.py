@@ -1,0 +1,157 @@
+"""The host bar: which DAWs are there, what they have open, and which of them clips go to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from PyQt6.QtCore import QTimer, pyqtSignal
+from PyQt6.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QPushButton, QWidget
+
+from bridge.host import Host
+from dcldm_plugin.errors import DcldmError
+from dcldm_plugin.types import TimelineTarget
+from ui.takes_view import hint
+
+LOOK_MILLISECONDS = 700
+TITLES = {"folder": "Folder", "ardour": "Ardour", "reaper": "REAPER", "live": "Live"}
+
+
+@dataclass(frozen=True, slots=True)
+class HostState:
+    """What a host says of itself. A folder is always there, and knows no time."""
+
+    name: str
+    connected: bool = False
+    project: str = ""
+    track: str = ""
+    position: int = 0  # samples
+    sample_rate: int = 48_000
+    folder: str = ""
+
+    @property
+    def title(self) -> str:
+        return TITLES.get(self.name, self.name)
+
+    @property
+    def words(self) -> str:
+        """Project, track and time; or what is missing."""
+        if self.folder:
+            return self.folder
+        if not self.connected:
+            return f"{self.title} is not there: open a session, or set it up first."
+        return "  ·  ".join(word for word in (self.project, self.track or "new track", self.time) if word)
+
+    @property
+    def time(self) -> str:
+        minutes, seconds = divmod(self.position / self.sample_rate, 60.0)
+        return f"{minutes:.0f}:{seconds:06.3f}"
+
+    def target(self) -> TimelineTarget:
+        """Where the user is now. Raises `DcldmError` if nobody is there."""
+        if not self.connected and not self.folder:
+            raise DcldmError(f"{self.title} is not there; open a session in it, or drag the clip by hand.")
+        return TimelineTarget(self.name, self.project, self.track, self.position, self.sample_rate)
+
+
+def state_of(name: str, said: Mapping[str, Any]) -> HostState:
+    """From what `Host.describe` says. Of several open sessions, the first is meant."""
+    if "folder" in said:
+        return HostState(name, True, folder=str(said["folder"]))
+    sessions = said.get("sessions") or {}
+    if not isinstance(sessions, Mapping):
+        sessions = {str(project): {} for project in sessions}
+    for project, hello in sessions.items():
+        return HostState(
+            name,
+            True,
+            str(project),
+            str(hello.get("track", "")),
+            int(hello.get("position", 0)),
+            int(hello.get("sample_rate", 48_000)),
+        )
+    return HostState(name)
+
+
+class HostBar(QWidget):
+    """One button for each host; the one that is pressed is where clips go."""
+
+    set_up = pyqtSignal()
+
+    def __init__(self, hosts: Mapping[str, Host], chosen: str) -> None:
+        super().__init__()
+        self._hosts = hosts
+        self._states = {name: state_of(name, host.describe()) for name, host in hosts.items()}
+        self.user_chose = chosen in hosts
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        self._group = QButtonGroup(self)
+        self._group.setExclusive(True)
+        self._buttons: dict[str, QPushButton] = {}
+        for name in sorted(hosts, key=lambda name: name == "folder"):
+            button = QPushButton()
+            button.setCheckable(True)
+            button.clicked.connect(self._choose)
+            self._group.addButton(button)
+            self._buttons[name] = button
+            layout.addWidget(button)
+        self._words = QLabel()
+        self._words.setObjectName("dim")
+        self._words.setAccessibleName("Where clips go")
+        self._words.setSizePolicy(self._words.sizePolicy().Policy.Ignored, self._words.sizePolicy().Policy.Preferred)
+        layout.addWidget(self._words, 1)
+        set_up = QPushButton("Set up …")
+        set_up.setObjectName("flat")
+        hint(set_up, "Set up a DAW", "Put our scripts into a DAW")
+        set_up.clicked.connect(self.set_up)
+        layout.addWidget(set_up)
+        self._buttons[chosen if self.user_chose else "folder"].setChecked(True)
+        self._timer = QTimer(self)
+        self._timer.timeout.connect(self.look)
+        self._timer.start(LOOK_MILLISECONDS)
+        self._show()
+
+    @property
+    def chosen(self) -> str:
+        return next(name for name, button in self._buttons.items() if button.isChecked())
+
+    @property
+    def state(self) -> HostState:
+        """Of the chosen host, as it is now."""
+        return state_of(self.chosen, self._hosts[self.chosen].describe())
+
+    @property
+    def states(self) -> list[HostState]:
+        return list(self._states.values())
+
+    def look(self) -> None:
+        """Ask all hosts how they are. A DAW that appears is chosen, unless the user has chosen."""
+        for name, host in self._hosts.items():
+            before, now = self._states[name], state_of(name, host.describe())
+            self._states[name] = now
+            if now.connected and not before.connected and not self.user_chose:
+                self._buttons[name].setChecked(True)
+        self._show()
+
+    def stop(self) -> None:
+        self._timer.stop()
+
+    def _choose(self) -> None:
+        self.user_chose = True
+        self._show()
+
+    def _show(self) -> None:
+        for name, button in self._buttons.items():
+            state = self._states[name]
+            mark = "●" if state.connected else "○"
+            text = f"{mark} {state.title}"
+            if button.text() != text:
+                button.setText(text)
+                said = "connected" if state.connected else "not there"
+                hint(button, f"{state.title}, {said}", f"Clips go to {state.title}: {state.words}")
+        words = self._states[self.chosen].words
+        if self._words.text() != words:
+            self._words.setText(words)
+            self._words.setToolTip(words)

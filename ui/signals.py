@@ -1,0 +1,115 @@
+"""The one place where what happens on other threads enters Qt's.
+
+A signal that is emitted on a thread without an event loop is queued to the receiver's, so whoever connects to
+these is called on Qt's thread and need not think of locks.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from PyQt6.QtCore import QObject, QRunnable, QThreadPool, pyqtSignal
+
+from dcldm_plugin.errors import DcldmError
+from dcldm_plugin.session import ClipReady, JobChanged, JobProgress, Session, SessionEvent
+
+log = logging.getLogger(__name__)
+
+
+class SessionSignals(QObject):
+    """The session's events as Qt signals, each with the event as its only argument."""
+
+    job_changed = pyqtSignal(object)
+    progress = pyqtSignal(object)
+    clip_ready = pyqtSignal(object)
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._unsubscribe = session.subscribe(self._pass_on)
+
+    def close(self) -> None:
+        self._unsubscribe()
+
+    def _pass_on(self, event: SessionEvent) -> None:
+        match event:
+            case JobChanged():
+                self.job_changed.emit(event)
+            case JobProgress():
+                self.progress.emit(event)
+            case ClipReady():
+                self.clip_ready.emit(event)
+
+
+class _Outcome(QObject):
+    done = pyqtSignal(object)
+    failed = pyqtSignal(str)
+
+
+class _Work(QRunnable):
+    def __init__(self, work: Callable[[], Any], outcome: _Outcome) -> None:
+        super().__init__()
+        self._work, self._outcome = work, outcome
+
+    def run(self) -> None:
+        try:
+            result = self._work()
+        except DcldmError as error:
+            self._outcome.failed.emit(str(error))
+        except Exception as error:
+            log.exception("work in the background failed")
+            sentence = (
+                f"Something went wrong inside dcldm ({type(error).__name__}); the log says more, please report it."
+            )
+            self._outcome.failed.emit(sentence)
+        else:
+            self._outcome.done.emit(result)
+
+
+class Background(QObject):
+    """Work that may take a while, off Qt's thread; its result, or a sentence, comes back on it."""
+
+    def __init__(self, threads: int = 2) -> None:
+        super().__init__()
+        self._pool = QThreadPool(self)
+        self._pool.setMaxThreadCount(threads)
+        self._open: set[_Outcome] = set()
+
+    def do(
+        self,
+        work: Callable[[], Any],
+        done: Callable[[Any], None],
+        failed: Callable[[str], None] | None = None,
+    ) -> None:
+        """Call `work` on another thread, then `done` with its result, or `failed` with a sentence, on this one."""
+        outcome = _Outcome()
+        self._open.add(outcome)
+
+        def finish(callback: Callable[[Any], None] | None, value: Any) -> None:
+            self._open.discard(outcome)
+            if callback is not None:
+                callback(value)
+
+        # The receivers are bound to this object, so that they run on its thread.
+        outcome.done.connect(_Relay(self, lambda value: finish(done, value)).call)
+        outcome.failed.connect(_Relay(self, lambda value: finish(failed, value)).call)
+        self._pool.start(_Work(work, outcome))
+
+    def close(self) -> None:
+        """Drop what waits; wait for what runs. Nothing is called back afterwards."""
+        self._pool.clear()
+        for outcome in self._open:
+            outcome.blockSignals(True)
+        self._pool.waitForDone()
+        self._open.clear()
+
+
+class _Relay(QObject):
+    def __init__(self, parent: QObject, function: Callable[[Any], None]) -> None:
+        super().__init__(parent)
+        self._function = function
+
+    def call(self, value: Any) -> None:
+        self.deleteLater()
+        self._function(value)

@@ -1,0 +1,154 @@
+"""The window: pages behind tabs, the host bar above them, one line of news below."""
+
+from __future__ import annotations
+
+from PyQt6.QtCore import QSettings, QSize, Qt, QTimer
+from PyQt6.QtGui import QCloseEvent, QGuiApplication
+from PyQt6.QtWidgets import (
+    QApplication,
+    QButtonGroup,
+    QHBoxLayout,
+    QLabel,
+    QMainWindow,
+    QPushButton,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from bridge.program import Program
+from ui import theme
+from ui.commands import Commands
+from ui.detail import tool
+from ui.hosts import HostBar
+from ui.signals import Background, SessionSignals
+from ui.takes_page import TakesPage
+from ui.takes_view import hint
+
+NEWS_MILLISECONDS = 8000  # how long good news stays; bad news stays until there is other
+SIZE = QSize(520, 900)
+
+
+class Window(QMainWindow):
+    """Everything that the user sees. `shut` lets go of all that it holds."""
+
+    def __init__(self, program: Program, stored: QSettings) -> None:
+        super().__init__()
+        self._stored = stored
+        self.setWindowTitle("DC-LDM")
+        self.setWindowIcon(theme.icon("ear"))
+        self.commands = Commands(self, stored)
+        self.signals = SessionSignals(program.session)
+        self.background = Background()
+        self.hosts = HostBar(program.hosts, str(stored.value("host", "")))
+        self.takes = TakesPage(program, self.signals, self.background, self.hosts, self.commands, stored)
+        self._pages = QStackedWidget()
+        self._tabs = QButtonGroup(self)
+        self._news = QLabel()
+        self._build()
+        self._restore()
+
+    def _build(self) -> None:
+        bar = QHBoxLayout()
+        bar.setSpacing(0)
+        for name, page in (("view_make", self.takes),):
+            action = self.commands[name]
+            tab = QPushButton(action.text())
+            tab.setObjectName("tab")
+            tab.setCheckable(True)
+            hint(tab, action.text(), action.toolTip())
+            tab.clicked.connect(action.trigger)
+            action.triggered.connect(lambda _=False, page=page, tab=tab: self._show(page, tab))
+            self._tabs.addButton(tab)
+            self._pages.addWidget(page)
+            bar.addWidget(tab)
+        self._tabs.buttons()[0].setChecked(True)
+        bar.addStretch(1)
+        self.commands["dock"].setCheckable(True)
+        bar.addWidget(tool(self.commands["dock"], "pin"))
+        self._news.setWordWrap(True)
+        self._news.setTextFormat(Qt.TextFormat.PlainText)
+        self._news.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
+        )
+        self._news.setAccessibleName("News")
+        page = QWidget()
+        page.setObjectName("page")
+        layout = QVBoxLayout(page)
+        layout.setContentsMargins(10, 6, 10, 8)
+        layout.setSpacing(8)
+        layout.addLayout(bar)
+        layout.addWidget(self.hosts)
+        layout.addWidget(self._pages, 1)
+        layout.addWidget(self._news)
+        self.setCentralWidget(page)
+        self._quiet = QTimer(self)
+        self._quiet.setSingleShot(True)
+        self._quiet.timeout.connect(lambda: self.say(""))
+        self.say("")
+        self.takes.said.connect(lambda words, bad: self.say(words, bad=bad))
+        self.commands["dock"].toggled.connect(self._dock)
+        self.commands["quit"].triggered.connect(self.close)
+        self.takes.prompt.prompt.setFocus()
+
+    def _restore(self) -> None:
+        self.resize(SIZE)
+        geometry = self._stored.value("geometry")
+        if geometry is not None:
+            self.restoreGeometry(geometry)
+        for name, default in (("dock", False), ("place", False), ("auto", True), ("loop", False), ("match", True)):
+            self.commands[name].setCheckable(True)
+            self.commands[name].setChecked(self._stored.value(name, default, bool))
+        self.takes.prompt.recall_settings(self._stored)
+
+    @property
+    def news(self) -> str:
+        """What was said last."""
+        return self._news.text()
+
+    def say(self, words: str, *, bad: bool = False) -> None:
+        """One line of news, which can be copied."""
+        self._news.setObjectName("error" if bad else "dim")
+        style = self._news.style()
+        if style is not None:
+            style.polish(self._news)
+        self._news.setText(words)
+        self._news.setVisible(bool(words))
+        self._quiet.stop()
+        if words and not bad:
+            self._quiet.start(NEWS_MILLISECONDS)
+
+    def _show(self, page: QWidget, tab: QPushButton) -> None:
+        tab.setChecked(True)
+        self._pages.setCurrentWidget(page)
+
+    def _dock(self, on: bool) -> None:
+        """Above all other windows, or not. To change that, Qt has to show the window anew."""
+        visible = self.isVisible()
+        self.setWindowFlag(Qt.WindowType.WindowStaysOnTopHint, on)
+        if visible:
+            self.show()
+
+    def closeEvent(self, event: QCloseEvent | None) -> None:
+        super().closeEvent(event)
+        QGuiApplication.quit()
+
+    def shut(self) -> None:
+        """Remember how it was, and stop what runs for it."""
+        self._stored.setValue("geometry", self.saveGeometry())
+        self._stored.setValue("host", self.hosts.chosen if self.hosts.user_chose else "")
+        for name in ("dock", "place", "auto", "loop", "match"):
+            self._stored.setValue(name, self.commands[name].isChecked())
+        self.takes.prompt.store_settings(self._stored)
+        self._stored.sync()
+        self.hosts.stop()
+        self.takes.close_down()
+        self.signals.close()
+        self.background.close()
+
+
+def restyle(theme_name: str) -> None:
+    """Dress the running application anew."""
+    application = QApplication.instance()
+    if isinstance(application, QApplication):
+        theme.apply(application, theme_name)
