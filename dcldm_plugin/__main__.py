@@ -22,6 +22,7 @@ COMMANDS = {
     "demo": ("dcldm_plugin.commands.demo:main", "show on one page what the controls do"),
     "models": ("dcldm_plugin.commands.models:main", "list the models that there are"),
     "evaluate": ("dcldm_plugin.evaluation.command:main", "say how good a model is, in numbers"),
+    "train": ("dcldm_plugin.commands.train:main", "teach a model your own sounds"),
     "doctor": ("dcldm_plugin.commands.doctor:main", "say what works on this machine, and what to do"),
     "serve": ("bridge.serve:main", "listen to DAWs, without a window"),
     "install": ("bridge.install:install_main", "put our scripts into a DAW"),

@@ -18,13 +18,17 @@ from dcldm_plugin.sources import MODELS, PARTS
 from dcldm_plugin.store import Store
 from dcldm_plugin.types import ModelInfo
 
-ACTIONS = ("list", "describe", "install", "remove")
+ACTIONS = ("list", "describe", "install", "remove", "publish")
 PACKAGE = Path(__file__).parent.parent
 
 
 def main(arguments: Sequence[str]) -> int:
-    """List or describe models, install or remove their weights."""
+    """List or describe models, install or remove their weights, or write the card of one that was trained."""
     options = _parser().parse_args(arguments)
+    if options.action == "publish":
+        return _publish(options)
+    if options.licence or options.scores:
+        raise InvalidInput("--licence and --scores go with `dcldm models publish PATH`.")
     store = Store(load(options.home).home / "models")
     if options.source is not None and options.action != "install":
         raise InvalidInput("--from goes with `dcldm models install NAME`.")
@@ -49,9 +53,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> Parser:
-    parser = Parser("models", "List, describe, install and remove models.")
+    parser = Parser("models", "List, describe, install and remove models; write the card of one that you trained.")
     parser.add_argument("action", nargs="?", choices=ACTIONS, default="list", help="list is the default")
-    parser.add_argument("name", nargs="?", metavar="NAME", help="which model")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="which model; publish: the folder of one")
     parser.add_argument("--json", action="store_true", help="list and describe: print JSON")
     parser.add_argument(
         "--from",
@@ -60,7 +64,20 @@ def _parser() -> Parser:
         metavar="PATH",
         help="install: take the files from this folder, or this one file, and download nothing",
     )
+    parser.add_argument("--licence", metavar="NAME", help="publish: its licence, which keeps the terms of its base")
+    parser.add_argument("--scores", type=Path, metavar="FILE", help="publish: what to write about its scores")
     return parser
+
+
+def _publish(options: Namespace) -> int:
+    from dcldm_plugin.publish import publish
+
+    if options.name is None:
+        raise InvalidInput("Say which folder to publish; training prints its path.")
+    if options.scores is not None and not options.scores.is_file():
+        raise InvalidInput(f"There is no file {options.scores}; name what to write about the scores.")
+    print(publish(Path(options.name).expanduser(), options.licence, options.scores))
+    return 0
 
 
 def _infos() -> dict[str, ModelInfo]:

@@ -20,8 +20,9 @@ from dcldm_plugin.models.bridge import PURIFY, Bridge
 from dcldm_plugin.models.dcldm import FULL_SIZE_DEFAULTS, ChainConfig, DualConditionedLatentDiffusion
 from dcldm_plugin.models.device import Placement, place, quantised
 from dcldm_plugin.models.plan import PlanModel
-from dcldm_plugin.models.tango import load_denoiser, load_text_encoder, parameter_counts, read_adapter
+from dcldm_plugin.models.tango import Encoding, load_denoiser, load_text_encoder, parameter_counts, read_adapter
 from dcldm_plugin.models.text import TextEncoder
+from dcldm_plugin.models.unet import Block
 from dcldm_plugin.types import Report
 
 TANGO_STEPS = 256  # 10.24 s, the one length on which TANGO was trained
@@ -55,6 +56,18 @@ def bridge(folders: Folders, report: Report, device: str = "auto") -> Bridge:
 def dual(folders: Folders, adapter: Path, report: Report, device: str = "auto") -> DualConditionedLatentDiffusion:
     """DC-LDM: TANGO with a trained acoustic adapter, which says where it goes. Raises `DcldmError`."""
     return _chain(DualConditionedLatentDiffusion, folders, adapter, report, device)
+
+
+def to_train(
+    folders: Folders, places: tuple[str, ...], block: Block, encoding: Encoding, report: Report, device: str = "auto"
+) -> tuple[DualConditionedLatentDiffusion, str]:
+    """TANGO and AudioGen with an acoustic attention that does nothing yet, in float32; and TANGO's fingerprint."""
+    chain = _chain(DualConditionedLatentDiffusion, folders, None, report, device)
+    chain.config = replace(chain.config, encoding=encoding)
+    denoiser, base = load_denoiser(folders.tango, places=places, block=block)
+    chain.denoiser = denoiser
+    chain.loaders["denoiser"] = lambda: denoiser  # never dropped for a fresh one: it learns
+    return chain, base
 
 
 def _chain(

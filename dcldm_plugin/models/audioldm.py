@@ -49,7 +49,6 @@ VOCODER_NAMES = ((r"^ups\.", "upsampler."),)
 # What cannot be seen in tensors: HiFi-GAN's strides (their product is the hop) and its dilations.
 UPSAMPLE_RATES = (5, 4, 2, 2, 2)
 DILATIONS = (1, 3, 5)
-HOP = math.prod(UPSAMPLE_RATES)  # samples per mel frame
 
 
 class HifiGan(nn.Module):
@@ -62,7 +61,7 @@ class HifiGan(nn.Module):
     def forward(self, log_mel: Tensor) -> Tensor:
         audio: Tensor = self.network(log_mel)
         # The first stage's kernel of 16 at a stride of 5 leaves one frame of its own too many: 32 samples.
-        return audio[:, : log_mel.shape[1] * HOP]
+        return audio[:, : log_mel.shape[1] * math.prod(self.network.config.upsample_rates)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,11 @@ from diffusers import AutoencoderKL
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 from torch import nn
-from transformers import EncodecConfig, EncodecModel
+from transformers import EncodecConfig, EncodecModel, SpeechT5HifiGan, SpeechT5HifiGanConfig
 from transformers.models.musicgen.configuration_musicgen import MusicgenDecoderConfig
 
 from dcldm_plugin.errors import DcldmError
+from dcldm_plugin.models.audioldm import HifiGan
 from dcldm_plugin.models.dcldm import ChainConfig, Defaults, DualConditionedLatentDiffusion
 from dcldm_plugin.models.latent import LatentSpace, LinearVae, MelRange
 from dcldm_plugin.models.mel import MelConfig
@@ -52,6 +53,20 @@ class Sizes:
     denoiser_kind: str  # "transformer" or "unet"
     denoiser: dict[str, Any]
     vae_kind: str = "kl"  # or "linear"
+    vocoder: dict[str, Any] | None = None  # a HiFi-GAN; without, noise is shaped
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a folder says of its model, for people and for `engine.registry`.
+
+    base: name, version and licence of what it was made from, if anything; of that, the licence stays.
+    """
+
+    title: str = ""
+    licence: str = ""
+    commercial_use: bool = False
+    base: dict[str, str] | None = None
 
 
 def build(sizes: Sizes, text: TextEncoder) -> DualConditionedLatentDiffusion:
@@ -73,20 +88,30 @@ def build(sizes: Sizes, text: TextEncoder) -> DualConditionedLatentDiffusion:
         EncodecModel(EncodecConfig(**sizes.codec)),
         denoiser,
         LatentSpace(vae, sizes.bands, sizes.chain.mel_range),
-        ShapedNoise(sizes.chain.mel),
+        make_vocoder(sizes),
     ).eval()
 
 
+def make_vocoder(sizes: Sizes) -> ShapedNoise | HifiGan:
+    """A fresh one of a model."""
+    if sizes.vocoder is None:
+        return ShapedNoise(sizes.chain.mel)
+    return HifiGan(SpeechT5HifiGan(SpeechT5HifiGanConfig(**sizes.vocoder)))
+
+
 def _parts(model: DualConditionedLatentDiffusion) -> dict[str, nn.Module]:
-    return {
+    parts: dict[str, nn.Module] = {
         "plan": model.plan_model,
         "codec": model.codec,
         "vae": model.space,
         "denoiser": model.denoiser,
     }
+    if isinstance(model.vocoder, HifiGan):
+        parts["vocoder"] = model.vocoder
+    return parts
 
 
-def write(model: DualConditionedLatentDiffusion, sizes: Sizes, folder: Path) -> str:
+def write(model: DualConditionedLatentDiffusion, sizes: Sizes, folder: Path, about: About | None = None) -> str:
     """Write a model's folder and return its version: the first 12 digits of the hash of all weights."""
     folder.mkdir(parents=True, exist_ok=True)
     hashes = {}
@@ -101,8 +126,14 @@ def write(model: DualConditionedLatentDiffusion, sizes: Sizes, folder: Path) -> 
         save_file(tensors, partial)
         hashes[name] = hashlib.sha256(partial.read_bytes()).hexdigest()
         os.replace(partial, folder / f"{name}.safetensors")
-    version = hashlib.sha256("".join(hashes[name] for name in PARTS).encode()).hexdigest()[:12]
-    config = {"format": FORMAT, "version": version, "sha256": hashes, "sizes": asdict(sizes)}
+    version = hashlib.sha256("".join(hashes.values()).encode()).hexdigest()[:12]
+    config = {
+        "format": FORMAT,
+        "version": version,
+        **asdict(about or About()),
+        "sha256": hashes,
+        "sizes": asdict(sizes),
+    }
     partial = folder / "config.json.part"
     partial.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
     os.replace(partial, folder / "config.json")
@@ -114,6 +145,12 @@ def read(folder: Path, text: TextEncoder | None = None) -> tuple[DualConditioned
 
     Without `text`, the sentence encoder that the built-in model uses.
     """
+    model, version, _ = read_all(folder, text)
+    return model, version
+
+
+def read_all(folder: Path, text: TextEncoder | None = None) -> tuple[DualConditionedLatentDiffusion, str, Sizes]:
+    """As `read`, with the sizes."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         if config["format"] != FORMAT:
@@ -122,7 +159,8 @@ def read(folder: Path, text: TextEncoder | None = None) -> tuple[DualConditioned
                 "install the version of the app that wrote it."
             )
         sizes, hashes = _sizes(config["sizes"]), config["sha256"]
-        files = {name: _checked(folder / f"{name}.safetensors", hashes[name]) for name in PARTS}
+        names = PARTS if sizes.vocoder is None else (*PARTS, "vocoder")
+        files = {name: _checked(folder / f"{name}.safetensors", hashes[name]) for name in names}
     except FileNotFoundError as error:
         raise BrokenModel(f"The model in {folder} is not complete; install it again ({error}).") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -139,7 +177,7 @@ def read(folder: Path, text: TextEncoder | None = None) -> tuple[DualConditioned
             raise BrokenModel(
                 f"{name}.safetensors in {folder} does not fit its config.json; install the model again."
             ) from error
-    return model.eval().requires_grad_(False), str(config["version"])
+    return model.eval().requires_grad_(False), str(config["version"]), sizes
 
 
 def _sizes(values: dict[str, Any]) -> Sizes:

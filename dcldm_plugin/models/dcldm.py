@@ -314,6 +314,10 @@ class DualConditionedLatentDiffusion(Staged):
             self._plans.popitem(last=False)
         return codes
 
+    def forget_plans(self) -> None:
+        """After the language model has changed."""
+        self._plans.clear()
+
     def _fetch(self, keys: Sequence[PlanKey]) -> None:
         """Take from the disk what is there."""
         for key in keys:

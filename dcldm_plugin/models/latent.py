@@ -87,9 +87,12 @@ class LatentSpace(nn.Module):
 
     def encode(self, log_mel: Tensor) -> Tensor:
         """log_mel [batch, frames, mels] -> z [batch, channels, frames / r, mels / r], the posterior's mean."""
-        raw = self.vae.encode(self.image(log_mel)).latent_dist.mean
-        z: Tensor = (raw - self.mean) / self.deviation
-        return z
+        return self.posterior(log_mel)[0]
+
+    def posterior(self, log_mel: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of z, both as by `encode`."""
+        given = self.vae.encode(self.image(log_mel)).latent_dist
+        return (given.mean - self.mean) / self.deviation, given.std / self.deviation
 
     def decode(self, z: Tensor) -> Tensor:
         """The inverse of `encode`, as far as the VAE keeps it."""

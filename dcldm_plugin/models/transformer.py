@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from dcldm_plugin.models.denoiser import Conditions
 
@@ -133,7 +134,12 @@ class Block(nn.Module):
 
 
 class DualTransformer(nn.Module):
-    """z [batch, channels, time, mel], t [batch] -> v [batch, channels, time, mel]."""
+    """z [batch, channels, time, mel], t [batch] -> v [batch, channels, time, mel].
+
+    checkpointing: in training, compute a block's activations anew on the way back, which needs less memory.
+    """
+
+    checkpointing = False
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -167,7 +173,9 @@ class DualTransformer(nn.Module):
 
         # 3. The blocks.
         for block in self.blocks:
-            x = block(x, shared, conditions, angles, plan_angles)
+            given = (x, shared, conditions, angles, plan_angles)
+            again = self.checkpointing and torch.is_grad_enabled()
+            x = checkpoint(block, *given, use_reentrant=False) if again else block(*given)
 
         # 4. Back to the latent's shape.
         shift, scale = self.output_modulation(embedding)[:, None].chunk(2, dim=-1)

@@ -11,26 +11,28 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import EncodecConfig, EncodecModel
 from transformers.models.encodec.modeling_encodec import EncodecConv1d, EncodecConvTranspose1d
 
 from dcldm_plugin.models.mel import MelConfig, MelSpectrogram
+from dcldm_plugin.training.config import SoundRecipe
+from dcldm_plugin.training.draw import Draw
+from dcldm_plugin.training.precompute import AudioSet
+from dcldm_plugin.training.vae import pieces
 
 DECAY = 0.98
 COMMITMENT = 0.25
 
 
 def small_codec_config() -> EncodecConfig:
-    """The built-in size: 16 kHz, 25 frames a second of 4 codebooks x 512, vectors of 128."""
+    """The built-in size: 16 kHz, 25 frames a second of 2 codebooks x 512, vectors of 128."""
     return EncodecConfig(
         sampling_rate=16_000,
         audio_channels=1,
-        target_bandwidths=[0.9],  # kbit/s = 25 Hz x 4 books x 9 bits
+        target_bandwidths=[0.45],  # kbit/s = 25 Hz x 2 books x 9 bits
         num_filters=8,
         upsampling_ratios=[8, 5, 4, 4],
         hidden_size=128,
@@ -53,12 +55,15 @@ class TrainableCodec(nn.Module):
 
     quantising: Tensor
 
-    def __init__(self, config: EncodecConfig) -> None:
+    def __init__(self, codec: EncodecModel) -> None:
         super().__init__()
-        self.codec = EncodecModel(config)
+        self.codec, config = codec, codec.config
         # Two mel frames (hop 320) to a latent frame (hop 640).
         self.mel_head = nn.Conv1d(config.hidden_size, 2 * 64, kernel_size=3, padding=1)
         self.register_buffer("quantising", torch.zeros((), dtype=torch.bool))
+
+    def start_codebooks_anew(self) -> None:
+        """From the vectors of the first batch that is quantised."""
         for layer in self.codec.quantizer.layers:
             book: Any = layer.codebook
             book.inited.fill_(False)
@@ -165,31 +170,25 @@ def _audible(log_mel: Tensor) -> Tensor:
 class CodecLoss:
     """Log-mel distances of the head and, at four resolutions, of the sound; and the commitment."""
 
-    def __init__(self, audio: NDArray[np.int16], *, batch: int, samples: int, plain_steps: int) -> None:
-        self.audio, self.batch, self.samples, self.plain_steps = audio, batch, samples, plain_steps
-        self.step = 0
+    def __init__(self, data: AudioSet, recipe: SoundRecipe, rate: int = 16_000) -> None:
+        self.data, self.recipe, self.samples = data, recipe, round(recipe.seconds * rate)
         self.mels = [
             MelSpectrogram(MelConfig(window=window, hop=window // 4, mels=mels))
             for window, mels in ((256, 20), (512, 40), (1024, 64), (2048, 64))
         ]
         self.head_mel = MelSpectrogram(MelConfig(hop=320))
 
-    def __call__(self, model: nn.Module, random: np.random.Generator) -> dict[str, Tensor]:
+    def __call__(self, model: nn.Module, draw: Draw) -> dict[str, Tensor]:
         assert isinstance(model, TrainableCodec)
-        rows = random.integers(len(self.audio), size=self.batch)
-        starts = random.integers(self.audio.shape[1] - self.samples, size=self.batch)
-        crops = np.stack(
-            [self.audio[row, start : start + self.samples] for row, start in zip(rows, starts, strict=True)]
-        )
-        audio = torch.from_numpy(crops.astype(np.float32) / 32768.0)
-        self.step += 1
-        if self.step > self.plain_steps:
+        audio = pieces(self.data.audio(draw.rows), draw.own(), self.samples).to(draw.device)
+        if draw.step >= self.recipe.plain_steps and model.training:
             model.quantising.fill_(True)
         rebuilt, head, commitment = model(audio[:, None])
-        wanted = _audible(self.head_mel(audio))
+        wanted = _audible(self.head_mel.to(draw.device)(audio))
         read = (head[:, : wanted.shape[1]] - wanted).abs().mean()
+        mels = [mel.to(draw.device) for mel in self.mels]
         spectral = torch.stack(
-            [(_audible(mel(rebuilt[:, 0])) - _audible(mel(audio))).abs().mean() for mel in self.mels]
+            [(_audible(mel(rebuilt[:, 0])) - _audible(mel(audio))).abs().mean() for mel in mels]
         ).mean()
         return {
             "total": read + 0.5 * spectral + COMMITMENT * commitment,

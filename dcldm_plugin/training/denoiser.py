@@ -1,87 +1,101 @@
 """Training of the dual-conditioned denoiser (section 2.3, equation 3, on v with min-SNR weights).
 
-The plan that it learns from is the target's own, made worse on purpose: some codebooks dropped, some
-tokens wrong, often the whole plan replaced by that of silence. So it listens to the plan for *when* and
-*how loud*, does not trust it beyond what a language model can predict, and still works from text alone.
+Where the plan that it learns from is the target's own, it is made worse on purpose: some codebooks dropped, some
+tokens wrong, often the whole plan replaced by that of the empty text. So the denoiser listens to the plan for
+*when* and *how loud*, does not trust it beyond what a language model can predict, and still works from text alone.
 """
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
+from numpy.random import Generator
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dcldm_plugin.models.denoiser import Conditions
 from dcldm_plugin.models.schedule import TRAINING_STEPS, add_noise, alphas, min_snr_weight, velocity
-from dcldm_plugin.training.prepare import Prepared
+from dcldm_plugin.training.config import DenoiserRecipe
+from dcldm_plugin.training.draw import Draw, normal, uniform
+from dcldm_plugin.training.precompute import EncodedSet
 
-NO_CONDITION_SHARE = 0.10  # both encodings of the empty text: equation 8's second term
-TEXT_ONLY_SHARE = 0.35
-PLAN_ONLY_SHARE = 0.05
-WRONG_TOKEN_SHARE = 0.04
-CODEBOOKS_KEPT = (0.2, 0.2, 0.15, 0.45)  # how often only the first 1, 2, 3, 4 codebooks are given
-CROP_SHARE = 0.75  # of the steps use half-length crops, twice as many
-FROM_START_SHARE = 0.7  # of the crops begin where the clip does, which is where a single event is
+NOISE_LEVELS = (("high noise", 0.0, 0.2), ("mid noise", 0.2, 0.8), ("low noise", 0.8, 1.0))  # by alpha_t
 
 
 class DenoiserLoss:
-    """The weighted error of v. `books` are the codec's codebooks [codebooks, size, width]."""
+    """The weighted error of what the denoiser predicts. `books`: the codec's vectors [codebooks, size, width]."""
 
-    def __init__(self, data: Prepared, books: Tensor, *, batch: int) -> None:
-        self.data, self.books, self.batch = data, books, batch
+    def __init__(
+        self,
+        data: EncodedSet,
+        books: Tensor,
+        recipe: DenoiserRecipe,
+        prediction: Literal["v_prediction", "epsilon"] = "v_prediction",
+    ) -> None:
+        self.data, self.books, self.recipe, self.prediction = data, books.cpu(), recipe, prediction
         self.alphas = alphas().float()
 
-    def plan(self, codes: NDArray[np.int64], random: np.random.Generator) -> Tensor:
-        """E_t2a [batch, frames, width] of codes [batch, codebooks, frames], with wrong and missing tokens."""
-        wrong = random.random(codes.shape) < WRONG_TOKEN_SHARE
-        codes = np.where(wrong, random.integers(self.books.shape[1], size=codes.shape), codes)
-        kept = 1 + random.choice(len(CODEBOOKS_KEPT), size=len(codes), p=CODEBOOKS_KEPT)
-        index = torch.from_numpy(codes)
-        plan = torch.zeros(len(codes), codes.shape[2], self.books.shape[2])
-        for k, book in enumerate(self.books):
-            given = torch.from_numpy((kept > k).astype(np.float32))
-            plan += given[:, None, None] * book[index[:, k]]
-        return plan
+    def __call__(self, model: nn.Module, draw: Draw) -> dict[str, Tensor]:
+        data, recipe, device = self.data, self.recipe, draw.device
+        shared, own = draw.shared(), draw.own()
 
-    def __call__(self, model: nn.Module, random: np.random.Generator) -> dict[str, Tensor]:
-        # 1. Clips, most of the time as crops.
-        data = self.data
-        steps = data.latents.shape[2]
-        batch = self.batch
-        start = 0
-        if random.random() < CROP_SHARE:
-            batch, length = 2 * self.batch, steps // 2
-            start = 0 if random.random() < FROM_START_SHARE else int(random.integers(steps - length + 1))
-            steps = length
-        rows = data.draw(random, batch)
-        z = torch.from_numpy(data.latents[rows, :, start : start + steps].astype(np.float32))
-        ratio = data.codes.shape[2] // data.latents.shape[2]
-        frames = slice(start * ratio, (start + steps) * ratio)
+        # 1. Latents, in some steps of a half of each sound.
+        mean, deviation = data.latents(draw.rows)
+        piece = self._piece(mean.shape[2], shared)
+        shape = (mean.shape[1], piece.stop - piece.start, mean.shape[3])
+        z = mean[:, :, piece]
+        if recipe.posterior and deviation is not None:
+            z = z + deviation[:, :, piece] * normal(own, shape, z.device)
 
         # 2. Conditions, some of them those of the empty text.
-        draw = random.random(batch)
-        no_text = (draw < NO_CONDITION_SHARE) | (draw > 1.0 - PLAN_ONLY_SHARE)
-        no_plan = draw < NO_CONDITION_SHARE + TEXT_ONLY_SHARE
-        states, mask = data.texts.batch(np.where(no_text, 0, data.caption_row[rows]))
-        given = self.plan(data.codes[rows][:, :, frames].astype(np.int64), random)
-        silent = self.books_sum(data.silence[:, frames].astype(np.int64))
-        plan = torch.where(torch.from_numpy(no_plan)[:, None, None], silent, given)
+        both, text = recipe.drop_both, recipe.drop_both + recipe.drop_text
+        chance = uniform(own)
+        no_text, no_plan = chance < text, (chance < both) | ((chance >= text) & (chance < text + recipe.drop_plan))
+        states, mask = data.texts(draw.rows, no_text)
+        given = self._plans(draw.rows, own)
+        plan = torch.where(torch.from_numpy(no_plan)[:, None, None], data.empty_encoding[None], given)
+        ratio = plan.shape[1] / mean.shape[2]
+        plan = plan[:, round(piece.start * ratio) : round(piece.stop * ratio)]
 
-        # 3. Noise, stratified over the time steps, and the weighted error of v.
-        t = (random.random() + np.arange(batch) / batch) % 1.0 * TRAINING_STEPS
-        t_index = torch.from_numpy(t.astype(np.int64))
-        alpha = self.alphas[t_index]
-        noise = torch.from_numpy(random.standard_normal(z.shape, dtype=np.float32))
-        predicted = model(add_noise(z, noise, alpha), t_index, Conditions(states, mask, plan))
-        errors = (predicted - velocity(z, noise, alpha)).square().mean(dim=(1, 2, 3))
-        terms = {
-            name: errors[(alpha < high) & (alpha >= low)].mean()
-            for name, low, high in (("high noise", 0.0, 0.2), ("mid", 0.2, 0.8), ("low noise", 0.8, 1.0))
-        }
-        return {"total": (min_snr_weight(alpha) * errors).mean(), "error": errors.mean(), **terms}
+        # 3. Noise, stratified over the time steps of the batch, and the weighted error.
+        t = (shared.random() + draw.places / draw.batch) % 1.0 * TRAINING_STEPS
+        index = torch.from_numpy(t.astype(np.int64))
+        alpha, noise, z = self.alphas[index].to(device), normal(own, shape, device), z.to(device)
+        conditions = Conditions(states.to(device), mask.to(device), plan.to(device))
+        predicted = model(add_noise(z, noise, alpha), index.to(device), conditions).float()
+        is_v = self.prediction == "v_prediction"
+        target = velocity(z, noise, alpha) if is_v else noise
+        errors = (predicted - target).square().mean(dim=(1, 2, 3))
+        weight = min_snr_weight(alpha, recipe.snr_gamma) if recipe.snr_gamma else torch.ones_like(alpha)
+        terms = {name: errors.detach()[(alpha < high) & (alpha >= low)].mean() for name, low, high in NOISE_LEVELS}
+        return {"total": (weight * errors).mean(), "error": errors.mean(), **terms}
 
-    def books_sum(self, codes: NDArray[np.int64]) -> Tensor:
-        """E_t2a [1, frames, width] of codes [codebooks, frames], all of them."""
-        index = torch.from_numpy(codes)
-        return torch.stack([book[row] for book, row in zip(self.books, index, strict=True)]).sum(0)[None]
+    def _piece(self, steps: int, shared: Generator) -> slice:
+        if shared.random() >= self.recipe.crops:
+            return slice(0, steps)
+        length = steps // 2
+        start = 0 if shared.random() < self.recipe.from_start else int(shared.integers(steps - length + 1))
+        return slice(start, start + length)
+
+    def _plans(self, rows: NDArray[np.int64], own: list[Generator]) -> Tensor:
+        """What the denoiser is told [rows, length, width]."""
+        stored = self.data.encodings(rows)
+        if stored is not None:
+            return stored
+        return self.encoded(self.data.codes(rows), own)
+
+    def encoded(self, codes: Tensor, own: list[Generator]) -> Tensor:
+        """E_t2a [batch, frames, width] of codes [batch, codebooks, frames], with wrong and missing tokens."""
+        recipe, books = self.recipe, len(self.books)
+        kept = torch.full((len(codes),), books)
+        for row, random in enumerate(own):
+            if recipe.wrong_tokens:
+                wrong = torch.from_numpy(random.random(codes.shape[1:]) < recipe.wrong_tokens)
+                others = torch.from_numpy(random.integers(self.books.shape[1], size=codes.shape[1:]))
+                codes[row] = torch.where(wrong, others, codes[row])
+            if recipe.fewer_codebooks and books > 1 and random.random() < recipe.fewer_codebooks:
+                kept[row] = int(random.integers(1, books))
+        given = (torch.arange(books)[None] < kept[:, None]).float()
+        return torch.stack([given[:, k, None, None] * book[codes[:, k]] for k, book in enumerate(self.books)]).sum(0)

@@ -7,38 +7,37 @@ asks for, a fixed thing and not a random sound.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from dcldm_plugin.models.acoustic_lm import delay
 from dcldm_plugin.models.plan import PlanModel
-from dcldm_plugin.training.prepare import Prepared
-
-EMPTY_TEXT_SHARE = 0.04
+from dcldm_plugin.training.config import LmRecipe
+from dcldm_plugin.training.draw import Draw, uniform
+from dcldm_plugin.training.precompute import EncodedSet
 
 
 class PlanLoss:
     """Cross-entropy of each codebook's next token."""
 
-    def __init__(self, data: Prepared, *, batch: int) -> None:
-        self.data, self.batch = data, batch
+    def __init__(self, data: EncodedSet, recipe: LmRecipe) -> None:
+        self.data, self.recipe = data, recipe
 
-    def __call__(self, model: nn.Module, random: np.random.Generator) -> dict[str, Tensor]:
+    def __call__(self, model: nn.Module, draw: Draw) -> dict[str, Tensor]:
         assert isinstance(model, PlanModel)
-        data = self.data
-        rows = data.draw(random, self.batch)
-        empty = random.random(self.batch) < EMPTY_TEXT_SHARE
-        codes = np.where(empty[:, None, None], data.silence, data.codes[rows]).astype(np.int64)
-        states, mask = data.texts.batch(np.where(empty, 0, data.caption_row[rows]))
+        empty = uniform(draw.own()) < self.recipe.empty_text
+        states, mask = self.data.texts(draw.rows, empty)
+        codes = torch.where(
+            torch.from_numpy(empty)[:, None, None], self.data.silence[None], self.data.codes(draw.rows)
+        ).to(draw.device)
 
         special = model.lm.config.vocab_size
-        sequence = delay(torch.from_numpy(codes), special)
-        logits = model(sequence[:, :, :-1], states, mask)  # [batch, codebooks, steps, vocabulary]
+        sequence = delay(codes, special)
+        logits = model(sequence[:, :, :-1], states.to(draw.device), mask.to(draw.device)).float()
         target = sequence[:, :, 1:]
         known = target != special
         losses = functional.cross_entropy(logits[known], target[known], reduction="none")
-        book = torch.arange(codes.shape[1])[None, :, None].expand_as(target)[known]
-        terms = {f"book {k}": losses[book == k].mean() for k in range(codes.shape[1])}
+        book = torch.arange(codes.shape[1], device=draw.device)[None, :, None].expand_as(target)[known]
+        terms = {f"book {k}": losses.detach()[book == k].mean() for k in range(codes.shape[1])}
         return {"total": losses.mean(), **terms}

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
+from numpy.random import Generator
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dcldm_plugin.models.latent import LatentSpace, LinearVae, MelRange
+from dcldm_plugin.models.mel import MelSpectrogram
+from dcldm_plugin.training.config import SoundRecipe
+from dcldm_plugin.training.draw import Draw, normal, starts
+from dcldm_plugin.training.precompute import AudioSet
 
 # Below the floor nothing is audible or worth the latent's room; the rest comes to about -1 … 1.
 SMALL_MEL_RANGE = MelRange(floor=-8.0, centre=-4.0, spread=4.0)
-KL_WEIGHT = 1e-4
 AUDIBLE = 0.12  # above the floor, in the units of `SMALL_MEL_RANGE`: 2 dB
 LARGEST_DEVIATION = 3.0
 
@@ -31,12 +37,10 @@ def small_vae_config() -> dict[str, object]:
     }
 
 
-def crops(mels: NDArray[np.float16], random: np.random.Generator, count: int, frames: int) -> Tensor:
-    """Random pieces [count, frames, mels] of stored mels [n, all frames, mels]."""
-    rows = random.integers(len(mels), size=count)
-    starts = random.integers(mels.shape[1] - frames + 1, size=count)
-    pieces = np.stack([mels[row, start : start + frames] for row, start in zip(rows, starts, strict=True)])
-    return torch.from_numpy(pieces.astype(np.float32))
+def pieces(audio: Tensor, own: list[Generator], samples: int) -> Tensor:
+    """A piece [samples] from a random place of each of audio [n, all samples]."""
+    begins = starts(own, max(0, audio.shape[1] - samples))
+    return torch.stack([sound[begin : begin + samples] for sound, begin in zip(audio, begins, strict=True)])
 
 
 @torch.inference_mode()
@@ -68,23 +72,34 @@ def linear_space(mels: NDArray[np.float16], frames: int = 4, channels: int = 64)
 
 
 class VaeLoss:
-    """L1 on the mel and a small Kullback-Leibler term, over random crops of stored mels [n, frames, mels]."""
+    """L1 on the mel and a small Kullback-Leibler term, over random pieces."""
 
-    def __init__(self, mels: NDArray[np.float16], *, batch: int, frames: int) -> None:
-        self.mels, self.batch, self.frames = mels, batch, frames
+    def __init__(self, data: AudioSet, recipe: SoundRecipe, analysis: MelSpectrogram) -> None:
+        self.data, self.recipe, self.analysis = data, recipe, analysis
 
-    def __call__(self, model: nn.Module, random: np.random.Generator) -> dict[str, Tensor]:
+    def __call__(self, model: nn.Module, draw: Draw) -> dict[str, Tensor]:
         assert isinstance(model, LatentSpace)
-        image = model.image(crops(self.mels, random, self.batch, self.frames))
-        noise = torch.from_numpy(
-            random.standard_normal((self.batch, 4, self.frames // 4, self.mels.shape[2] // 4), dtype=np.float32)
-        )
+        own, step = draw.own(), self.analysis.config.hop * model.ratio
+        samples = round(self.recipe.seconds * self.analysis.config.sample_rate / step) * step
+        audio = pieces(self.data.audio(draw.rows), own, samples).to(draw.device)
+        image = model.image(self.analysis.to(draw.device)(audio))
         posterior = model.vae.encode(image).latent_dist
+        noise = normal(own, tuple(posterior.mean.shape[1:]), draw.device)
         rebuilt = model.vae.decode(posterior.mean + posterior.std * noise).sample
         reconstruction = (rebuilt - image).abs().mean()
         divergence = posterior.kl().mean() / noise[0].numel()
         return {
-            "total": reconstruction + KL_WEIGHT * divergence,
+            "total": reconstruction + self.recipe.kl_weight * divergence,
             "reconstruction": reconstruction,
             "divergence": divergence,
         }
+
+
+@torch.inference_mode()
+def measure_latents(space: LatentSpace, mels: Iterable[Tensor]) -> None:
+    """Set the mean and deviation of the latents to those of mels [n, frames, mels], channel by channel."""
+    space.mean.zero_()
+    space.deviation.fill_(1.0)
+    z = torch.cat([space.encode(each) for each in mels])
+    space.mean.copy_(z.mean(dim=(0, 2, 3))[:, None, None].expand_as(space.mean))
+    space.deviation.copy_(z.std(dim=(0, 2, 3)).clamp(min=1e-3)[:, None, None].expand_as(space.deviation))

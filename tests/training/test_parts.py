@@ -1,110 +1,157 @@
-"""Each part's loss on tiny data: finite, of the right shape, and going down."""
+"""Each part learns from sounds, at tiny size; and what an adapter may not do."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL
-from torch import nn
-from transformers.models.musicgen.configuration_musicgen import MusicgenDecoderConfig
+from accelerate import Accelerator
+from safetensors.torch import load_file
 
-from dcldm_plugin.models import acoustic_lm
-from dcldm_plugin.models.latent import LatentSpace
-from dcldm_plugin.models.mel import MelConfig
-from dcldm_plugin.models.plan import PlanModel
-from dcldm_plugin.models.transformer import DualTransformer, TransformerConfig
-from dcldm_plugin.training.builtin import codebooks
-from dcldm_plugin.training.codec import CodecLoss, TrainableCodec, small_codec_config, start_at_unit_scale
-from dcldm_plugin.training.denoiser import DenoiserLoss
-from dcldm_plugin.training.lm import PlanLoss
-from dcldm_plugin.training.loop import LossFunction
-from dcldm_plugin.training.prepare import Prepared, TextTable, prepare, text_table
-from dcldm_plugin.training.vae import LARGEST_DEVIATION, SMALL_MEL_RANGE, VaeLoss, linear_space
-
-RANDOM = np.random.default_rng(0)
-TEXT_WIDTH = 8
+from dcldm_plugin.errors import InvalidInput
+from dcldm_plugin.models import acoustic_lm, checkpoint
+from dcldm_plugin.models.vocoder import ShapedNoise
+from dcldm_plugin.training.base import Base, load_base, write_result
+from dcldm_plugin.training.config import Config, make_config
+from dcldm_plugin.training.draw import Draw
+from dcldm_plugin.training.loop import train
+from dcldm_plugin.training.parts import Task, build
+from dcldm_plugin.training.vae import LARGEST_DEVIATION, linear_space
 
 
-class WordEncoder:
-    """Stands where the sentence encoder does: one fixed vector a letter."""
-
-    def __call__(self, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        longest = max(map(len, texts)) + 1
-        states = torch.zeros(len(texts), longest, TEXT_WIDTH)
-        mask = torch.zeros(len(texts), longest, dtype=torch.bool)
-        for row, text in enumerate(texts):
-            mask[row, : len(text) + 1] = True
-            for column, letter in enumerate(text):
-                states[row, column, ord(letter) % TEXT_WIDTH] = 1.0
-        return states, mask
+def configured(part: str, base: Path | str, sounds: Path, out: Path, **more: Any) -> Config:
+    values: dict[str, Any] = {"part": part, "base": str(base), "out": str(out), **more}
+    values["data"] = {"source": str(sounds), "held_out": 0.2} | more.get("data", {})
+    values["run"] = {"steps": 24, "batch": 4, "log_steps": 6, "average": 0.5} | more.get("run", {})
+    return make_config(values, out)
 
 
-def noises(clips: int, samples: int) -> np.ndarray[tuple[int, int], np.dtype[np.int16]]:
-    """Bursts of noise of different levels."""
-    envelope = np.repeat(RANDOM.uniform(0.0, 0.3, (clips, samples // 320)), 320, axis=1)
-    return (RANDOM.standard_normal((clips, samples)) * envelope * 8000).clip(-32000, 32000).astype(np.int16)
+def built(config: Config) -> tuple[Base, Task]:
+    base = load_base(config)
+    return base, build(config, base, Accelerator(cpu=True), config.out / "cache", print)
 
 
-def descend(model: nn.Module, loss: LossFunction, steps: int, rate: float) -> tuple[float, float]:
-    """Mean of the first and of the last quarter of the losses."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=rate)
-    totals = []
-    for step in range(steps):
-        total = loss(model, np.random.default_rng([0, step]))["total"]
-        assert torch.isfinite(total)
-        optimizer.zero_grad()
+def learn(config: Config) -> tuple[Base, Task, list[float]]:
+    """Held-out loss at the beginning and at the end."""
+    base, task = built(config)
+    assert task.loss is not None
+    train(task.model, task.loss, config.out, task.sounds, config.run, config.optimizer)
+    with torch.no_grad():
+        task.finish()
+    lines = [json.loads(line) for line in (config.out / "log.jsonl").read_text().splitlines()]
+    return base, task, [line["held out"]["total"] for line in lines if "held out" in line]
+
+
+@pytest.mark.parametrize(
+    ("part", "more"),
+    [
+        ("lm", {"optimizer": {"rate": 1e-2, "warm_up": 0}}),
+        ("transformer", {"optimizer": {"rate": 5e-3, "warm_up": 0}}),
+        ("codec", {"recipe": {"seconds": 0.5, "plain_steps": 0}, "optimizer": {"warm_up": 0}, "run": {"steps": 12}}),
+        (
+            "vocoder",
+            {
+                "recipe": {"seconds": 0.3, "plain_steps": 6},
+                "optimizer": {"rate": 3e-3, "warm_up": 0},
+                "run": {"steps": 9},
+            },
+        ),
+    ],
+)
+def test_a_part_learns_and_is_heard_again(
+    part: str, more: dict[str, Any], tiny_model: Path, sounds: Path, tmp_path: Path
+) -> None:
+    config = configured(part, tiny_model, sounds, tmp_path, **more)
+    base, task, held = learn(config)
+    assert held[-1] < held[0]
+    write_result(base, config, tmp_path / "model")
+    model, version = checkpoint.read(tmp_path / "model")
+    name = {"lm": "plan", "transformer": "denoiser"}.get(part, part)
+    before, after = (json.loads((folder / "config.json").read_text()) for folder in (tiny_model, tmp_path / "model"))
+    assert before["version"] != after["version"] == version
+    changed = {each for each in after["sha256"] if after["sha256"][each] != before["sha256"].get(each)}
+    assert changed == {name} | ({"plan"} if part == "codec" else set())  # the plan of the empty text is in codes
+    assert after["base"] == {"name": "model", "version": before["version"], "licence": "CC-BY-SA-4.0"}
+    assert isinstance(model.vocoder, ShapedNoise) == (part != "vocoder")
+    sound = task.render("a tone", int(task.sounds.held_out[0]))
+    assert np.isfinite(sound).all() and len(sound) > 16_000
+
+
+def test_codec_from_nothing_finds_codebooks(sounds: Path, tmp_path: Path) -> None:
+    recipe = {"seconds": 0.5, "plain_steps": 3}
+    config = configured("codec", "new", sounds, tmp_path, recipe=recipe, run={"steps": 6, "batch": 4})
+    base, task, _ = learn(config)
+    audio = task.data.audio(task.sounds.learned)  # type: ignore[union-attr]
+    codes = acoustic_lm.encode(base.chain.codec, audio[:, None])
+    assert codes.shape[1] == 2 and len(codes[:, 0].unique()) > 4
+
+
+def test_vae_learns_and_measures_its_latents(sounds: Path, tmp_path: Path) -> None:
+    config = configured(
+        "vae", "new-unet", sounds, tmp_path, recipe={"seconds": 0.64}, optimizer={"warm_up": 0},
+        run={"steps": 8, "batch": 2},
+    )  # fmt: skip
+    base, task, held = learn(config)
+    assert held[-1] < held[0]
+    audio = task.data.audio(task.sounds.learned)  # type: ignore[union-attr]
+    z = base.chain.space.encode(base.chain.analysis(audio))
+    assert z.mean(dim=(0, 2, 3)).abs().max() < 0.2
+    torch.testing.assert_close(z.std(dim=(0, 2, 3)), torch.ones(z.shape[1]), rtol=0.1, atol=0.1)
+
+
+def test_an_adapter_starts_at_the_bases_loss_and_leaves_it_alone(
+    tiny_model: Path, sounds: Path, tmp_path: Path
+) -> None:
+    bytes_before = {path.name: path.read_bytes() for path in tiny_model.iterdir()}
+    config = configured("adapter", tiny_model, sounds, tmp_path, optimizer={"rate": 1e-2, "warm_up": 0})
+    base, task = built(config)
+    draw = Draw(0, 0, task.sounds.learned[:4], np.arange(4), 4)
+    untouched, _ = checkpoint.read(tiny_model)
+    assert task.loss is not None
+    assert torch.equal(task.loss(task.model, draw)["total"], task.loss(untouched.denoiser, draw)["total"])
+    _, _, held = learn(config)
+    assert held[-1] < held[0]
+    base, task, _ = learn(config)  # done already: what was learned is only read
+    write_result(base, config, tmp_path / "model")
+    assert {path.name: path.read_bytes() for path in tiny_model.iterdir()} == bytes_before
+    for name in ("plan", "codec", "vae"):
+        file = f"{name}.safetensors"
+        assert (tmp_path / "model" / file).read_bytes() == bytes_before[file]
+    before, after = (load_file(folder / "denoiser.safetensors") for folder in (tiny_model, tmp_path / "model"))
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed and all(".acoustic." in name for name in changed)
+    state = torch.load(next((tmp_path / "checkpoints").iterdir()), weights_only=True)
+    assert all(".acoustic." in name for name in state["model"])  # and nothing frozen is kept again and again
+
+
+def test_activations_computed_again_give_the_same_gradients(tiny_model: Path, sounds: Path, tmp_path: Path) -> None:
+    gradients = []
+    for saves in (False, True):
+        config = configured("transformer", tiny_model, sounds, tmp_path, run={"checkpointing": saves})
+        _, task = built(config)
+        assert task.loss is not None
+        total = task.loss(task.model, Draw(0, 0, task.sounds.learned[:4], np.arange(4), 4))["total"]
         total.backward()
-        optimizer.step()
-        totals.append(float(total.detach()))
-    quarter = steps // 4
-    return float(np.mean(totals[:quarter])), float(np.mean(totals[-quarter:]))
+        gradients.append({name: value.grad for name, value in task.model.named_parameters()})
+    assert all(torch.allclose(value, gradients[1][name]) for name, value in gradients[0].items() if value is not None)
 
 
-def tiny_space() -> LatentSpace:
-    vae = AutoencoderKL(
-        block_out_channels=(8, 8, 8),
-        in_channels=1,
-        out_channels=1,
-        latent_channels=4,
-        norm_num_groups=4,
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-    )
-    return LatentSpace(vae, 16, SMALL_MEL_RANGE)
-
-
-@pytest.fixture(scope="module")
-def codec() -> TrainableCodec:
-    torch.manual_seed(0)
-    model = TrainableCodec(small_codec_config())
-    start_at_unit_scale(model, torch.from_numpy(noises(4, 16_000)).float()[:, None] / 32768)
-    return model
-
-
-def test_codec_learns_with_and_without_its_quantiser(codec: TrainableCodec) -> None:
-    audio = noises(8, 32_000)
-    first, last = descend(codec, CodecLoss(audio, batch=4, samples=8_000, plain_steps=6), 24, 1e-3)
-    assert bool(codec.quantising)
-    assert last < first
-    codes = acoustic_lm.encode(codec.codec, torch.from_numpy(audio[:1]).float()[:, None] / 32768)
-    assert codes.shape == (1, 4, 50)
-    assert len(codes.unique()) > 8
-
-
-def test_vae_learns() -> None:
-    torch.manual_seed(0)
-    mels = RANDOM.uniform(-9.0, 0.0, (6, 64, 64)).astype(np.float16)
-    first, last = descend(tiny_space(), VaeLoss(mels, batch=4, frames=32), 16, 2e-3)
-    assert last < first
+def test_what_does_not_go_together_is_a_sentence(tiny_model: Path, sounds: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="has no unet"):
+        built(configured("unet", tiny_model, sounds, tmp_path, data={"mixes": 0.0, "plans": "target"}))
+    with pytest.raises(InvalidInput, match="no base"):
+        load_base(configured("lm", tmp_path / "nowhere", sounds, tmp_path))
 
 
 def test_linear_space_keeps_what_few_directions_can_and_orders_it() -> None:
     # Mels that are mixtures of 6 patterns of 4 frames, so that 6 directions hold all of them.
-    patterns = RANDOM.standard_normal((6, 4, 16)) * np.array([9.0, 3.0, 1.0, 0.5, 0.3, 0.1])[:, None, None]
-    mixtures = np.einsum("npk,kfm->npfm", RANDOM.standard_normal((20, 16, 6)), patterns) * 0.02 - 4.0
+    random = np.random.default_rng(0)
+    patterns = random.standard_normal((6, 4, 16)) * np.array([9.0, 3.0, 1.0, 0.5, 0.3, 0.1])[:, None, None]
+    mixtures = np.einsum("npk,kfm->npfm", random.standard_normal((20, 16, 6)), patterns) * 0.02 - 4.0
     mels = mixtures.reshape(20, 64, 16).astype(np.float16)
     space = linear_space(mels, frames=4, channels=6)
     z = space.encode(torch.from_numpy(mels).float())
@@ -115,59 +162,3 @@ def test_linear_space_keeps_what_few_directions_can_and_orders_it() -> None:
     spread = z.std(dim=(0, 2, 3))
     assert torch.all(spread[:-1] >= spread[1:] - 1e-3)
     assert spread.max() <= LARGEST_DEVIATION + 1e-3
-
-
-def test_text_table_pads_and_cuts() -> None:
-    table = text_table(["", "ab", "abcd"], WordEncoder())  # type: ignore[arg-type]
-    states, mask = table.batch(np.array([0, 1]))
-    assert states.shape == (2, 3, TEXT_WIDTH)
-    assert mask.sum(1).tolist() == [1, 3]
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory, codec: TrainableCodec) -> Prepared:
-    folder = tmp_path_factory.mktemp("clips")
-    audio = noises(6, 40_960)
-    audio[3] = 0
-    np.save(folder / "audio.npy", audio)
-    captions = ["rain", "rain", "dog", "silence", "wind", "door"]
-    (folder / "clips.jsonl").write_text("".join(json.dumps({"caption": c}) + "\n" for c in captions))
-    encoder = WordEncoder()
-    mel = MelConfig(hop=320)
-    prepare(folder, folder, tiny_space().eval(), codec.codec, encoder, mel)  # type: ignore[arg-type]
-    return Prepared.read(folder)
-
-
-def test_prepared_clips_belong_together(prepared: Prepared) -> None:
-    assert prepared.latents.shape == (6, 4, 32, 16)
-    assert prepared.codes.shape == (6, 4, 64)
-    assert prepared.caption_row[0] == prepared.caption_row[1] != prepared.caption_row[2]
-    assert np.array_equal(prepared.codes[3], prepared.silence)
-
-
-def test_plan_model_learns(prepared: Prepared) -> None:
-    torch.manual_seed(0)
-    config = MusicgenDecoderConfig(
-        vocab_size=512,
-        num_hidden_layers=1,
-        ffn_dim=32,
-        num_attention_heads=2,
-        hidden_size=32,
-        num_codebooks=4,
-        pad_token_id=512,
-        bos_token_id=512,
-    )
-    first, last = descend(PlanModel(config, TEXT_WIDTH), PlanLoss(prepared, batch=4), 24, 1e-2)
-    assert last < first
-
-
-def test_denoiser_learns(prepared: Prepared, codec: TrainableCodec) -> None:
-    torch.manual_seed(0)
-    model = DualTransformer(TransformerConfig(text_width=TEXT_WIDTH, width=32, heads=2, blocks=1))
-    first, last = descend(model, DenoiserLoss(prepared, codebooks(codec.codec), batch=8), 40, 5e-3)
-    assert last < first
-
-
-def test_a_table_knows_its_rows() -> None:
-    table = TextTable(np.zeros((2, 3, 4), np.float16), np.array([1, 3]))
-    assert table.batch(np.array([0]))[0].shape == (1, 1, 4)
