@@ -365,9 +365,11 @@ TABLE = (
             Argument("folder", "text", ""),
             Argument("track", "text", ""),
             Argument("position", "whole", 0),
+            Argument("item", "text", ""),
+            Argument("file", "text", ""),
         ),
         "A host's heartbeat, every 2 s: the session that is open, what the host is, the project's media folder "
-        "(clips are written there), the selected track and the playhead.",
+        "(clips are written there), the selected track, the playhead, the selected item and the file that it plays.",
         "none",
         Api._hello,
     ),

@@ -25,6 +25,7 @@ class Hello:
     """A host's heartbeat: what it is, which session it has open, and where the user is in it.
 
     `sample_rate` in Hz, `position` (of the playhead) in samples. `folder` is the project's media folder.
+    `item` is the host's own name for what is selected on the timeline, `file` the sound that it plays.
     """
 
     project: str
@@ -33,6 +34,8 @@ class Hello:
     folder: str = ""
     track: str = ""
     position: int = 0
+    item: str = ""
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True)

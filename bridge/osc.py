@@ -23,6 +23,7 @@ MAX_DATAGRAM_BYTES = 8 * 1024
 HOST = "127.0.0.1"
 
 Peer = tuple[str, int]
+NOBODY: Peer = ("", 0)  # whoever speaks to us in another way than OSC and hears us in another, too
 Receive = Callable[[str, Sequence[Any], Peer], None]  # address, arguments, sender
 Refuse = Callable[[str, Peer], None]  # why a datagram could not be read, its sender
 
@@ -90,6 +91,8 @@ class OscSocket:
 
     def send(self, peer: Peer, address: str, *arguments: str | float | bool) -> None:
         """Send one message. A peer that is gone, or a message too long for the system, is logged only."""
+        if peer == NOBODY:
+            return
         try:
             self._socket.sendto(encode(address, *arguments), peer)
         except OSError as error:

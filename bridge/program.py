@@ -6,11 +6,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
+from bridge import ardour, reaper
 from bridge.api import Api
-from bridge.ardour import ArdourHost, spool_folder
+from bridge.ardour import ArdourHost
 from bridge.folder import FolderHost
 from bridge.host import Host
 from bridge.osc import OscSocket
+from bridge.outbox import Outbox
+from bridge.reaper import ReaperHost
 from dcldm_plugin.engine.process import EngineProcess
 from dcldm_plugin.jobs import JobStore
 from dcldm_plugin.library import Library
@@ -33,7 +36,11 @@ class Program:
 
 def make_hosts(settings: Settings) -> dict[str, Host]:
     """All hosts by name, not started."""
-    hosts = (FolderHost(settings.watch_folder), ArdourHost(spool_folder(settings.home)))
+    hosts = (
+        FolderHost(settings.watch_folder),
+        ArdourHost(ardour.spool_folder(settings.home)),
+        ReaperHost(reaper.spool_folder(settings.home), settings.reaper_port),
+    )
     return {host.name: host for host in hosts}
 
 
@@ -66,4 +73,5 @@ def running(settings: Settings, osc: OscSocket, listeners: Sequence[Listener] = 
         session.subscribe(api.follow)
         osc.start(api.receive, api.refuse)
         stack.callback(osc.stop)
+        stack.enter_context(closing(Outbox(reaper.spool_folder(settings.home) / reaper.OUTBOX, api.receive)))
         yield Program(settings, library, jobs, engine, session, hosts, osc)

@@ -34,6 +34,8 @@ class Settings:
     watch_folder: Path  # where the folder host leaves clips for a DAW that watches it
     model: str = "builtin"
     osc_port: int = 8710  # UDP, on 127.0.0.1 only
+    reaper_port: int = 8700  # where REAPER's OSC device listens
+    live_port: int = 11_040  # where our script in Ableton Live listens
     idle_seconds: float = 300.0  # after this long without work the engine gives its memory back
 
     @classmethod

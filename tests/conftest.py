@@ -11,7 +11,6 @@ import json
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
@@ -20,47 +19,31 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from dcldm_plugin.library import Library
-from dcldm_plugin.types import GenerationRequest, Sampling, Variation
-
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 SMALL_BYTES = 1000  # what is larger is declared by its SHA-256, as files in git LFS are
 LICENCE = "cc-by-nc-sa-4.0"
 
 
+def _load(path: Path) -> ModuleType:
+    if path.stem not in sys.modules:
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[path.stem] = module
+        spec.loader.exec_module(module)
+    return sys.modules[path.stem]
+
+
 @pytest.fixture(scope="session")
 def tiny() -> ModuleType:
     """`tiny_checkpoints.py`. Imported where it is asked for, since it needs torch and most tests do not."""
-    name = "tiny_checkpoints"
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+    return _load(Path(__file__).with_name("tiny_checkpoints.py"))
 
 
-@pytest.fixture
-def library(tmp_path: Path) -> Iterator[Library]:
-    with closing(Library(tmp_path / "library")) as opened:
-        yield opened
-
-
-@pytest.fixture
-def make_take(tmp_path: Path) -> Callable[..., Variation]:
-    """A rendered take of noise on disk, as the engine leaves it."""
-    import numpy as np
-    import soundfile
-
-    path = tmp_path / "render.wav"
-    samples = 0.2 * np.random.default_rng(5).standard_normal(4_000)
-    soundfile.write(path, samples.astype(np.float32), 16_000, subtype="FLOAT")
-
-    def make(text: str = "heavy rain on a roof", **asked: object) -> Variation:
-        request = GenerationRequest.create(text, **{"seconds": 0.25, "seed": 7, **asked})  # type: ignore[arg-type]
-        return Variation(request, 0, path, 16_000, 1, "1.0", Sampling("dpm", 12, 3.0))
-
-    return make
+@pytest.fixture(scope="session")
+def fakes() -> Callable[[str], ModuleType]:
+    """Modules of this folder that stand in for programs that are not here, by their path within it."""
+    return lambda path: _load(Path(__file__).parent / path)
 
 
 class HubStandIn:
