@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
-from bridge import ardour, reaper
+from bridge import ardour, live, reaper
 from bridge.api import Api
 from bridge.ardour import ArdourHost
 from bridge.folder import FolderHost
 from bridge.host import Host
+from bridge.live import LiveHost
 from bridge.osc import OscSocket
 from bridge.outbox import Outbox
 from bridge.reaper import ReaperHost
@@ -40,6 +41,7 @@ def make_hosts(settings: Settings) -> dict[str, Host]:
         FolderHost(settings.watch_folder),
         ArdourHost(ardour.spool_folder(settings.home)),
         ReaperHost(reaper.spool_folder(settings.home), settings.reaper_port),
+        LiveHost(live.spool_folder(settings.home), settings.live_port),
     )
     return {host.name: host for host in hosts}
 
