@@ -18,8 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = ROOT / ".venv"
 # Not declared in pyproject.toml, since they pin libraries of their day; what audiocraft really needs is (extra
-# "audiocraft"); of aisfx only the weights are used, of audioldm-eval the formulas, as what ours are compared with.
-WITHOUT_DEPENDENCIES = ["--no-deps", "audiocraft==1.3.0", "aisfx==0.1.2", "audioldm-eval==0.0.3"]
+# "audiocraft"); of aisfx only the weights are used, the last two are what our metrics are compared with.
+WITHOUT_DEPENDENCIES = ["--no-deps", "audiocraft==1.3.0", "aisfx==0.1.2", "audioldm-eval==0.0.3", "torchvggish==0.2"]
 CHECKS = (
     ["-m", "ruff", "check", "."],
     ["-m", "ruff", "format", "--check", "."],

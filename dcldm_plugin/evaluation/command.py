@@ -5,66 +5,112 @@ Nothing heavy is imported before the arguments are read. The model runs in this 
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dcldm_plugin.commands import Parser
 from dcldm_plugin.errors import InvalidInput
+from dcldm_plugin.evaluation import report
 from dcldm_plugin.settings import writable_folder
 from dcldm_plugin.types import Sampling
 
 if TYPE_CHECKING:
+    from dcldm_plugin.backends.base import Backend
+    from dcldm_plugin.evaluation.judge import Judge
+    from dcldm_plugin.evaluation.paired import Item
     from dcldm_plugin.evaluation.render import Take
+
+MOST_SEEDS = 32
+BAR = 8  # of ten prompts, for each attribute
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Evaluate one model; print a table, and write what was measured."""
-    parser = Parser("evaluate", "Say how good a model is: are its sounds recognised, and do its seeds differ?")
-    parser.add_argument(
-        "model", nargs="?", default="builtin", help="a name of `dcldm models list`, or a model's folder"
-    )
-    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="takes of each prompt (else 5)")
-    parser.add_argument("--seconds", type=float, default=5.12, metavar="S", help="length of the clips (else 5.12)")
-    parser.add_argument("--steps", type=int, metavar="N", help="sampling steps (else the model's own)")
-    parser.add_argument("--guidance", type=float, metavar="W", help="guidance scale (else the model's own)")
-    parser.add_argument("--sampler", metavar="NAME", help="how to sample (else the model's own)")
-    parser.add_argument("--plain-only", action="store_true", help="half the time: no paraphrased prompts")
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the processor (else 1)")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the clips in a folder")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured")
-    options = parser.parse_args(arguments)
-    if not 1 <= options.seeds <= 32 or options.threads < 1:
-        raise InvalidInput("--seeds must be 1 to 32 and --threads at least 1; choose other numbers.")
-    for folder in (options.keep, options.json and options.json.absolute().parent):
-        if folder is not None:
-            writable_folder(folder)
-    result = evaluate(options)
-    print(table(result))
+    """Evaluate; print a table, and write what was measured."""
+    options = _parser().parse_args(arguments)
+    options.guidance = options.guidance or [None]
+    _check(options)
+    result = _on_list(options) if options.list else WHAT[options.what](options)
     if options.json is not None:
-        part = options.json.with_name(options.json.name + ".part")
-        part.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        os.replace(part, options.json)
+        report.write_json(options.json, result)
     return 0
 
 
-def evaluate(options: Namespace) -> dict[str, Any]:
-    """Everything that was measured, as plain values."""
+def _parser() -> Parser:
+    parser = Parser("evaluate", "Say how good a model is, in numbers.")
+    parser.add_argument(
+        "models", nargs="*", default=["builtin"], metavar="MODEL",
+        help="a name of `dcldm models list`, or a model's folder; with --list also a folder of sounds made elsewhere",
+    )  # fmt: skip
+    parser.add_argument(
+        "--what", choices=list(WHAT), default="recognition",
+        help="are sounds recognised and do seeds differ; do pitch, number and pace follow the words; or is any of "
+        "many random prompts silent, clipped, offset or a constant tone",
+    )  # fmt: skip
+    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="takes of each prompt (else 5)")
+    parser.add_argument("--seconds", type=float, default=5.12, metavar="S", help="length of the clips (else 5.12)")
+    parser.add_argument("--steps", type=int, metavar="N", help="sampling steps (else the model's own)")
+    parser.add_argument(
+        "--guidance", type=float, nargs="+", metavar="W", help="guidance scale; with --list one or several"
+    )
+    parser.add_argument("--sampler", metavar="NAME", help="how to sample (else the model's own)")
+    parser.add_argument("--plain-only", action="store_true", help="recognition: no paraphrased prompts")
+    parser.add_argument("--count", type=int, default=500, metavar="N", help="hygiene: how many prompts (else 500)")
+    parser.add_argument("--list", type=Path, metavar="CSV", help="FAD, FD, KL, ... on a test list: columns path,prompt")
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N items of the list")
+    parser.add_argument("--weights", type=Path, metavar="DIR", help="folder with the weights of VGGish, Cnn14 and CLAP")
+    parser.add_argument("--listening", type=Path, metavar="JSON", help="results of `dcldm listen`, for the table")
+    parser.add_argument("--report", type=Path, metavar="HTML", help="write a page, and its table as CSV beside it")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the processor (else 1)")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the clips in a folder")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured")
+    return parser
+
+
+def _check(options: Namespace) -> None:
+    if not 1 <= options.seeds <= MOST_SEEDS or options.threads < 1 or options.count < 1:
+        raise InvalidInput(
+            f"--seeds must be 1 to {MOST_SEEDS}, --threads and --count at least 1; choose other numbers."
+        )
+    if not options.list and (len(options.models) > 1 or len(options.guidance) > 1):
+        raise InvalidInput("Several models or guidance scales are compared on a test list; give one with --list.")
+    if options.report and not options.list:
+        raise InvalidInput("--report belongs to --list; use --json for the others.")
+    files = [each.absolute().parent for each in (options.json, options.report) if each is not None]
+    for folder in (options.keep, *files):
+        if folder is not None:
+            writable_folder(folder)
+
+
+def _judge_and_model(options: Namespace, batch: int) -> tuple[Judge, Backend, Sampling]:
     import torch
 
-    from dcldm_plugin.evaluation.embedding import Embedding
     from dcldm_plugin.evaluation.judge import Judge
-    from dcldm_plugin.evaluation.recognition import PHRASINGS, recognise
     from dcldm_plugin.evaluation.render import load
 
-    embed, judge = Embedding.installed(), Judge.read()
-    backend = load(options.model, batch=options.seeds)
+    backend = load(options.models[0], batch)
     torch.set_num_threads(options.threads)
-    sampling = Sampling(options.sampler, options.steps, options.guidance)
+    return Judge.read(), backend, Sampling(options.sampler, options.steps, options.guidance[0])
+
+
+def _about(options: Namespace, backend: Backend, sampling: Sampling) -> dict[str, Any]:
+    return {
+        "model": backend.info.name,
+        "version": backend.info.version,
+        "seconds": options.seconds,
+        "sampling": asdict(sampling),
+    }
+
+
+def _recognition(options: Namespace) -> dict[str, Any]:
+    from dcldm_plugin.evaluation.embedding import Embedding
+    from dcldm_plugin.evaluation.recognition import PHRASINGS, recognise
+
+    embed = Embedding.installed()  # what may be missing comes first
+    judge, backend, sampling = _judge_and_model(options, options.seeds)
     found = recognise(
         backend,
         judge,
@@ -73,29 +119,126 @@ def evaluate(options: Namespace) -> dict[str, Any]:
         seconds=options.seconds,
         sampling=sampling,
         phrasings=PHRASINGS[:1] if options.plain_only else PHRASINGS,
-        report=_show,
-        keep=_keeper(options.keep),
+        report=lambda done, total: _show("prompts", done, total),
+        keep=lambda kind, phrasing, take: _keep(options.keep, f"{kind}-{phrasing}-{take.seed}", take),
     )
-    from dataclasses import asdict
-
-    return {
-        "model": backend.info.name,
-        "version": backend.info.version,
-        "seconds": options.seconds,
-        "sampling": asdict(sampling),
+    result = _about(options, backend, sampling) | {
         "judge": {"five_fold": asdict(judge.five_fold), "by_package": asdict(judge.by_package)},
         **found.summary(),
         "takes": [asdict(take) for take in found.takes],
     }
+    print(recognition_table(result))
+    return result
 
 
-def table(result: dict[str, Any]) -> str:
-    """What is printed."""
+def _attributes(options: Namespace) -> dict[str, Any]:
+    from dcldm_plugin.evaluation import attributes
+    from dcldm_plugin.evaluation.render import takes
+
+    _, backend, sampling = _judge_and_model(options, options.seeds)
+
+    def make(prompt: str, seeds: Sequence[int]) -> list[tuple[Any, int]]:
+        made = list(takes(backend, prompt, seeds, options.seconds, sampling))
+        for take in made:
+            _keep(options.keep, f"{prompt}-{take.seed}", take)
+        return [(take.audio, take.rate) for take in made]
+
+    outcomes = attributes.check(make, range(options.seeds), lambda done, total: _show("prompts", done, total))
+    result = _about(options, backend, sampling) | attributes.summary(outcomes)
+    result["reliability"] = attributes.reliability()
+    print(f"{backend.info.name} {backend.info.version}, {options.seeds} seeds a prompt")
+    for name in attributes.MEASURES:
+        followed, of, agrees = result[name]["followed"], result[name]["of"], result["reliability"][name]
+        print(
+            f"{name:<8}{followed:>3} of {of} prompts (bar: {BAR}); the measure agrees with the synthesiser {agrees:.0%}"
+        )
+    for outcome in outcomes:
+        other = f" / {outcome.other} ({outcome.measured_other:g})" if outcome.other else ""
+        mark = "yes" if outcome.holds else "no"
+        print(f"  {mark:<4}{outcome.followed}/{outcome.seeds}  {outcome.prompt} ({outcome.measured:g}){other}")
+    return result
+
+
+def _hygiene(options: Namespace) -> dict[str, Any]:
+    from dcldm_plugin.audio.finish import finish
+    from dcldm_plugin.evaluation import hygiene
+    from dcldm_plugin.evaluation.render import takes
+
+    _, backend, sampling = _judge_and_model(options, 1)
+
+    def make(prompt: str, seed: int) -> tuple[Any, int]:
+        take = next(takes(backend, prompt, [seed], options.seconds, sampling))
+        _keep(options.keep, f"{seed:03d}", take)
+        finished = finish(take.audio[None], take.rate)
+        return finished.samples.mean(axis=0) / 2.0**23, finished.sample_rate
+
+    found = hygiene.check(make, options.count, lambda done, total: _show("prompts", done, total))
+    print(f"{backend.info.name} {backend.info.version}: {found['n']} prompts, {found['nonsense']} of them nonsense")
+    for fault, count in found["faults"].items():
+        print(f"  {fault:<9}{count}")
+    for prompt, faults in found["faulty"]:
+        print(f"  {', '.join(faults)}: {prompt}")
+    return _about(options, backend, sampling) | found
+
+
+def _on_list(options: Namespace) -> dict[str, Any]:
+    import torch
+
+    from dcldm_plugin.evaluation.embedding import Embedding
+    from dcldm_plugin.evaluation.judge import Judge
+    from dcldm_plugin.evaluation.paired import COLUMNS, Extractors, read_list
+    from dcldm_plugin.evaluation.systems import scores
+
+    torch.set_num_threads(options.threads)
+    items = read_list(options.list, options.limit)
+    heard = report.listening_scores(options.listening) if options.listening else {}
+    extract = Extractors(options.weights, Judge.read(), Embedding.installed())
+
+    def keep(row: str, item: Item, take: Take) -> None:
+        _keep(options.keep, item.name, take, row)
+
+    rows = []
+    for score in scores(
+        options.models,
+        items,
+        extract,
+        guidances=options.guidance,
+        sampling=Sampling(options.sampler, options.steps),
+        seconds=options.seconds,
+        report=_show,
+        keep=keep,
+    ):
+        rows.append(asdict(score) | heard.get(score.system, {}))
+        print(", ".join(f"{name} {value}" for name, value in rows[-1].items() if value is not None), flush=True)
+    for sentence in extract.missing:
+        print(sentence, file=sys.stderr)
+    if options.report:
+        table = report.Table(f"{options.list.name}, N = {len(items)}", COLUMNS | report.HEARD, rows)
+        plots = report.sweep_plots(rows, COLUMNS)
+        notes = [*NOTES, *extract.missing]
+        page = report.page("Evaluation on a test list", notes, [table, *report.paper_tables()], plots)
+        report.write(options.report, page)
+        report.write(options.report.with_suffix(".csv"), table.csv())
+    return {"list": str(options.list), "n": len(items), "rows": rows, "missing": extract.missing}
+
+
+NOTES = (
+    "FAD: VGGish, one vector each 0.96 s. FD, KL, KL_σ, IS: PANNs' Cnn14 at 16 kHz. KL_σ is the sum that the papers' "
+    "code computes, without the second term of a divergence of Bernoulli variables; it can be negative.",
+    "The columns of the judge use the embedding and the 20 kinds of the classifier that comes with this program.",
+    "Fréchet distances fall as N grows: compare rows of one table only.",
+)
+WHAT = {"recognition": _recognition, "attributes": _attributes, "hygiene": _hygiene}
+
+
+def recognition_table(result: dict[str, Any]) -> str:
+    """What is printed of recognition."""
 
     def row(name: str, scores: dict[str, float], more: str = "") -> str:
         return f"{name:<24}{scores['top1']:>7.2f}{scores['top3']:>7.2f}{scores['top5']:>7.2f}  {more}".rstrip()
 
     kinds = len(result["by_kind"])
+    differ = result["diversity_by_kind"]
     lines = [
         f"{result['model']} {result['version']}: {result['n']} takes of {result['seconds']:g} s, "
         f"{result['seconds_per_take']:.2f} s each",
@@ -103,7 +246,7 @@ def table(result: dict[str, Any]) -> str:
         row("all", result, "" if result["diversity"] is None else f"{result['diversity']:.2f} of real"),
         *(row(f"  {name}", scores) for name, scores in result["by_phrasing"].items()),
         *(
-            row(f"  {name}", scores, f"{result['diversity_by_kind'].get(name, float('nan')):.2f}")
+            row(f"  {name}", scores, f"{differ[name]:.2f}" if name in differ else "")
             for name, scores in result["by_kind"].items()
         ),
         row("chance", {f"top{most}": most / kinds for most in (1, 3, 5)}),
@@ -114,17 +257,19 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _show(done: int, total: int) -> None:
+def _show(what: str, done: int, total: int) -> None:
     if sys.stderr.isatty():
-        print(f"\r{done} of {total} prompts", end="\n" if done == total else "", file=sys.stderr, flush=True)
+        print(f"\r{what}: {done} of {total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
 
 
-def _keeper(folder: Path | None) -> Callable[[str, str, Take], None]:
-    def keep(kind: str, phrasing: str, take: Take) -> None:
-        import soundfile
+def _keep(folder: Path | None, name: str, take: Take, system: str = "") -> None:
+    """A clip as a WAV file, in a folder of its system's where there are several."""
+    import soundfile
 
-        if folder is not None:
-            name = f"{kind.replace(' ', '-')}-{phrasing}-{take.seed}.wav"
-            soundfile.write(folder / name, take.audio, take.rate, subtype="FLOAT")
+    if folder is not None:
+        place = writable_folder(folder / _as_file_name(system)) if system else folder
+        soundfile.write(place / f"{_as_file_name(name)}.wav", take.audio, take.rate, subtype="FLOAT")
 
-    return keep
+
+def _as_file_name(text: str) -> str:
+    return "".join(each if each.isalnum() or each in "-_.=" else "-" for each in text)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soxr
@@ -25,7 +24,7 @@ from torch.nn import functional
 
 from dcldm_plugin.errors import DcldmError
 from dcldm_plugin.models.audiocraft import BROKEN_FILE
-from dcldm_plugin.models.weights import below
+from dcldm_plugin.models.weights import below, numpy_data
 
 SAMPLE_RATE = 44_100
 WINDOW, HOP, MELS = 2048, 1024, 96
@@ -129,18 +128,11 @@ class Embedding:
 def read_net(path: Path) -> EmbeddingNet:
     """The network with the weights of `checkpoint.pth`: a pair of (tensors, numbers of classes of its heads).
 
-    The file holds numpy numbers, which torch's safe reader takes for these types alone; nothing else in a file
-    is run. Raises `DcldmError`.
+    The file holds numpy numbers, which torch's safe reader is told to take; nothing in a file is run. Raises
+    `DcldmError`.
     """
-    scalar: Any = np.int64(0).__reduce__()[0]
-    allowed: list[Any] = [
-        scalar,
-        (scalar, "numpy.core.multiarray.scalar"),  # its name before numpy 2
-        np.dtype,
-        type(np.dtype(np.int64)),
-    ]
     try:
-        with torch.serialization.safe_globals(allowed):
+        with torch.serialization.safe_globals(numpy_data()):
             tensors, _ = torch.load(path, map_location="cpu", weights_only=True)
         net = EmbeddingNet()
         net.load_state_dict(below(tensors, "embedding_net."))

@@ -15,6 +15,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
@@ -28,8 +29,8 @@ LARGEST_JSON = 1_000_000  # bytes
 def read_tensors(path: Path, what: str) -> dict[str, Tensor]:
     """All tensors of a safetensors file or of a torch pickle, on the CPU. `what` names it in the sentence.
 
-    In a training checkpoint (Lightning's `.ckpt`) those under `state_dict`. Raises `DcldmError` when the
-    file is missing, cut short, hostile or something else.
+    In a training checkpoint those under `state_dict` (Lightning's `.ckpt`) or `model`. Raises `DcldmError` when
+    the file is missing, cut short, hostile or something else.
     """
     damaged = f"{path} is damaged or is not {what}; download it again."
     try:
@@ -39,20 +40,33 @@ def read_tensors(path: Path, what: str) -> dict[str, Tensor]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's remarks on other versions of pickle
             mapped = zipfile.is_zipfile(path)  # older files cannot be mapped into memory
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+            with torch.serialization.safe_globals(numpy_data()):
+                content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except FileNotFoundError as error:
         raise DcldmError(f"There is no file {path}, which is to hold {what}; download it.") from error
     except OSError as error:
         raise DcldmError(f"{path} cannot be read ({error.strerror or error}); check its permissions.") from error
     except (*BROKEN_FILE, SafetensorError) as error:
         raise DcldmError(damaged) from error
-    if isinstance(content, Mapping):
-        content = content.get("state_dict", content)
+    for wrapper in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
     if not isinstance(content, Mapping) or not content:
         raise DcldmError(damaged)
     if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()):
         raise DcldmError(damaged)
     return dict(content)
+
+
+def numpy_data() -> list[Any]:
+    """What torch's safe reader needs for the numbers and arrays of numpy in a file: their makers, which run nothing.
+
+    For `torch.serialization.safe_globals`; each also under its name before numpy 2.
+    """
+    scalar, array = np.float64(0.0).__reduce__()[0], np.empty(0).__reduce__()[0]
+    dtypes = [type(np.dtype(kind)) for kind in ("bool", "int32", "int64", "float32", "float64")]
+    old = [(scalar, "numpy.core.multiarray.scalar"), (array, "numpy.core.multiarray._reconstruct")]
+    return [scalar, array, *old, np.ndarray, np.dtype, *dtypes]
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from dcldm_plugin.evaluation.metrics import frechet_distance
+from dcldm_plugin.evaluation.metrics import frechet_distance, inception_score, kl_sigmoid, kl_softmax
 
 LoadOracle = Callable[[str], ModuleType]
 
@@ -53,3 +53,32 @@ def test_frechet_distance_of_equal_sets_is_nought() -> None:
     assert frechet_distance(same, same) == pytest.approx(0.0, abs=1e-9)
     assert frechet_distance(same, same + 2.0) == pytest.approx(20 * 4.0)
     assert np.isfinite(frechet_distance(same[:3], same))
+
+
+def paired(first: torch.Tensor, second: torch.Tensor) -> tuple[dict[str, object], dict[str, object]]:
+    names = [f"{index}.wav" for index in range(len(first))]
+    return {"logits": first, "file_path_": names}, {"logits": second, "file_path_": names}
+
+
+@pytest.mark.parametrize("scale", [0.5, 6.0])
+def test_divergences(oracle: LoadOracle, scale: float) -> None:
+    made, reference = scale * features(50, 527, 1), scale * features(50, 527, 2)
+    theirs, _, _ = oracle("kl").calculate_kl(*paired(made.double(), reference.double()), "logits")
+    ours = kl_softmax(reference.numpy(), made.numpy()), kl_sigmoid(reference.numpy(), made.numpy())
+    assert ours[0] == pytest.approx(theirs["kullback_leibler_divergence_softmax"], rel=1e-6)
+    assert ours[1] == pytest.approx(theirs["kullback_leibler_divergence_sigmoid"], rel=1e-6)
+
+
+def test_what_is_odd_in_them_is_kept() -> None:
+    reference, made = np.full((1, 527), -4.0), np.zeros((1, 527))
+    assert kl_sigmoid(reference, made) == pytest.approx(-31.5, abs=0.1)  # negative: no divergence of Bernoullis
+    same = features(9, 30, 1).numpy()
+    assert -1e-4 < kl_softmax(same, same) < 0.0
+
+
+@pytest.mark.parametrize("count", [57, 10, 4])
+def test_inception_score(oracle: LoadOracle, count: int) -> None:
+    logits = 3.0 * features(count, 527, 1)
+    splits = min(10, count)
+    theirs = oracle("isc").calculate_isc({"x": logits}, "x", rng_seed=2020, samples_shuffle=True, splits=splits)
+    assert inception_score(logits.numpy()) == pytest.approx(theirs["inception_score_mean"], rel=1e-6)
