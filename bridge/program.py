@@ -61,6 +61,7 @@ def running(settings: Settings, osc: OscSocket, listeners: Sequence[Listener] = 
                     settings.engine_folder,
                     idle_seconds=settings.idle_seconds,
                     log=settings.log_folder / "engine.log",
+                    home=settings.home,
                 )
             )
         )

@@ -20,6 +20,7 @@ from typing import Any
 from dcldm_plugin.errors import DcldmError, InvalidInput
 from dcldm_plugin.types import clean_text
 
+HOME_VARIABLE = "DCLDM_HOME"
 FILE_NAME = "settings.toml"
 
 
@@ -57,7 +58,7 @@ class Settings:
 
 def home_folder(home: Path | None = None) -> Path:
     """The folder that holds everything of ours, as an absolute path. It need not be there yet."""
-    if home is None and (named := os.environ.get("DCLDM_HOME")):
+    if home is None and (named := os.environ.get(HOME_VARIABLE)):
         home = Path(named)
     if home is None:
         import platformdirs

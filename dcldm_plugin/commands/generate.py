@@ -127,7 +127,7 @@ def studio(settings: Settings, clip_folder: Path | None) -> Iterator[Clips]:
         library = stack.enter_context(closing(Library(settings.library_folder, settings.index)))
         jobs = stack.enter_context(closing(JobStore(settings.index)))
         engine = stack.enter_context(
-            closing(EngineProcess(settings.engine_folder, log=settings.log_folder / "engine.log"))
+            closing(EngineProcess(settings.engine_folder, log=settings.log_folder / "engine.log", home=settings.home))
         )
         session = stack.enter_context(closing(Session(library, jobs, engine, clip_folder=clip_folder)))
         session.subscribe(events.put)

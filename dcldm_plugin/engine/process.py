@@ -38,7 +38,8 @@ ATTEMPTS = 2  # a crash may be an accident; two on one request are not
 class EngineProcess:
     """Renders requests in a worker process. Starts nothing before the first `run`.
 
-    `folder` is where unfinished takes go, `log` where what the worker prints is kept (bounded).
+    `folder` is where unfinished takes go, `log` where what the worker prints is kept (bounded),
+    `home` where it finds installed models if that is not the default.
     `patience_seconds` is how long a worker may take to say that it is ready, or to heed a cancel.
     """
 
@@ -49,12 +50,14 @@ class EngineProcess:
         idle_seconds: float = 300.0,
         command: Sequence[str] | None = None,
         log: Path | None = None,
+        home: Path | None = None,
         patience_seconds: float = 30.0,
     ) -> None:
         self._folder = folder
         self._idle_seconds = min(idle_seconds, threading.TIMEOUT_MAX)
         self._command = list(command or worker_command())
         self._log = log
+        self._home = home
         self._patience_seconds = patience_seconds
         self._turn = threading.Lock()  # held by the thread that uses the worker
         self._state = threading.Lock()  # guards all that follows; never held while waiting
@@ -191,7 +194,7 @@ class EngineProcess:
         with self._state:
             if self._closed:
                 raise Cancelled
-            child = self._child = Child(self._command, self._log)
+            child = self._child = Child(self._command, self._log, self._home)
         deadline = time.monotonic() + self._patience_seconds
         message = None
         try:
