@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from dcldm_plugin.errors import DcldmError
-from dcldm_plugin.types import ModelInfo
+from dcldm_plugin.types import RULES, ModelInfo
 
 SAMPLE_RATE = 16_000  # Hz, of the whole family
 TANGO_SECONDS = 10.24  # 1024 mel frames of 10 ms
@@ -142,6 +142,15 @@ _PUBLIC_PARTS = (
         AUDIOCRAFT_FILES,
     ),
     Part(
+        "audio-magnet-medium",
+        "MAGNeT medium",
+        "CC-BY-NC-4.0",
+        False,
+        3_910_000_000,
+        "facebook/audio-magnet-medium",
+        AUDIOCRAFT_FILES,
+    ),
+    Part(
         "audioldm",
         "AudioLDM",
         "CC-BY-NC-SA-4.0",
@@ -207,8 +216,18 @@ def _model(name: str, title: str, seconds: float, parts: tuple[str, ...], parame
         channels=1,
         longest_seconds=seconds,
         band_hz=SAMPLE_RATE / 2,
+        negative_prompt="tango" in parts,  # AudioGen and MAGNeT are guided away from no text, not from words
+        controls=_controls(parts),
     )
     return Model(info, parts, parameters)
+
+
+def _controls(parts: tuple[str, ...]) -> tuple[str, ...]:
+    """Without a denoiser there is no texture, without a language model no plan."""
+    if "tango" not in parts:
+        return ("regenerate",)
+    of_plans = () if "audiogen-medium" in parts else ("like", "rearrange")
+    return (*(name for name in RULES if name not in of_plans), "loop", "stereo")
 
 
 _TANGO = ("tango", "flan-t5-large")
@@ -220,7 +239,9 @@ MODELS = {
         _model("tango", "TANGO (LDM with T5)", TANGO_SECONDS, _TANGO, TANGO_PARAMETERS),
         _model("tango-bridge", "AudioGen, purified by TANGO", TANGO_SECONDS, (*_TANGO, *_AUDIOGEN)),
         _model("audiogen-medium", "AudioGen medium", AUDIOGEN_SECONDS, _AUDIOGEN),
+        _model("audiogen-medium-audiocraft", "AudioGen medium, run by audiocraft", AUDIOGEN_SECONDS, _AUDIOGEN),
         _model("audio-magnet-small", "MAGNeT small", AUDIOGEN_SECONDS, ("audio-magnet-small", "t5-large")),
+        _model("audio-magnet-medium", "MAGNeT medium", AUDIOGEN_SECONDS, ("audio-magnet-medium", "t5-large")),
         _model("audioldm", "AudioLDM", TANGO_SECONDS, ("audioldm",)),
         *(
             _model(name, title, TANGO_SECONDS, (*_TANGO, *_AUDIOGEN, name), parameters)

@@ -225,7 +225,7 @@ def plan_model() -> PlanModel:
         "vocab_size": CODES,
         "num_codebooks": CODEBOOKS,
         "num_hidden_layers": 1,
-        "ffn_dim": 32,
+        "ffn_dim": 64,
         "num_attention_heads": 4,
         "hidden_size": 16,
         "pad_token_id": CODES,
@@ -257,25 +257,98 @@ def codec() -> EncodecModel:
     return model.eval().requires_grad_(False)
 
 
-AUDIOGEN_CONFIG = f"""
-dataset: {{segment_duration: 2}}
-codebooks_pattern: {{modeling: delay, delay: {{delays: [0, 1], flatten_first: 0, empty_initial: 0}}}}
-fuser: {{sum: [], prepend: [], cross: [description], input_interpolate: [], cross_attention_pos_emb: false}}
+# The settings of AudioGen's own configurations but for the sizes, from config/solver/audiogen/
+# audiogen_base_16khz.yaml, config/model/lm/audiogen_lm.yaml, config/conditioner/text2sound.yaml and
+# config/model/encodec/default.yaml of the repository.
+def audiogen_config(t5: str, seconds: int, dim: int, num_heads: int, num_layers: int, n_q: int, card: int) -> str:
+    return f"""
+sample_rate: 16000
+channels: 1
+device: cpu
+dtype: float32
+compression_model_checkpoint: ???
+dataset: {{segment_duration: {seconds}, root: "${{nowhere.at.all}}"}}
+lm_model: transformer_lm
+codebooks_pattern: {{modeling: delay, delay: {{delays: {list(range(n_q))}, flatten_first: 0, empty_initial: 0}}}}
+classifier_free_guidance: {{training_dropout: 0.1, inference_coef: 3.0}}
+attribute_dropout: {{}}
+fuser:
+  cross_attention_pos_emb: false
+  cross_attention_pos_emb_scale: 1
+  sum: []
+  prepend: []
+  cross: [description]
+  input_interpolate: []
 conditioners:
   description:
     model: t5
-    t5: {{name: t5-large, finetune: false, word_dropout: 0., normalize_text: false}}
-transformer_lm: {{dim: 16, num_heads: 4, num_layers: 1, n_q: {CODEBOOKS}, card: {CODES}, activation: gelu}}
+    t5: {{name: {t5}, finetune: false, word_dropout: 0., normalize_text: false}}
+transformer_lm:
+  dim: {dim}
+  num_heads: {num_heads}
+  num_layers: {num_layers}
+  hidden_scale: 4
+  n_q: {n_q}
+  card: {card}
+  dropout: 0.
+  emb_lr: null
+  activation: gelu
+  norm_first: true
+  bias_ff: false
+  bias_attn: false
+  bias_proj: false
+  past_context: null
+  causal: true
+  custom: false
+  memory_efficient: true
+  attention_as_float32: false
+  layer_scale: null
+  positional_embedding: sin
+  xpos: false
+  checkpointing: none
+  weight_init: gaussian
+  depthwise_init: current
+  zero_bias_init: true
+  norm: layer_norm
+  cross_attention: false
+  qk_layer_norm: false
+  qk_layer_norm_cross: false
+  attention_dropout: null
+  kv_repeat: 1
+  two_step_cfg: false
 """
-CODEC_CONFIG = f"""
+
+
+def magnet_config(**sizes: Any) -> str:
+    """As config/solver/magnet/audio_magnet_16khz.yaml and config/model/lm/default.yaml differ from AudioGen's."""
+    config = audiogen_config(**sizes)
+    for audiogens, magnets in (
+        ("lm_model: transformer_lm", "lm_model: transformer_lm_magnet\nmasking: {span_len: 3}"),
+        ("modeling: delay", "modeling: parallel"),
+        ("causal: true", "causal: false\n  subcodes_context: 5"),
+    ):
+        assert config.count(audiogens) == 1
+        config = config.replace(audiogens, magnets)
+    return config
+
+
+def codec_config(width: int, lstm: int, codebooks: int, codes: int) -> str:
+    return f"""
 sample_rate: 16000
 channels: 1
+device: cpu
 compression_model: encodec
-encodec: {{autoencoder: seanet, quantizer: rvq, sample_rate: 16000, channels: 1, causal: false, renormalize: false}}
-seanet:
-  dimension: 128
-  channels: 1
+encodec:
+  autoencoder: seanet
+  quantizer: rvq
+  sample_rate: ${{sample_rate}}
+  channels: ${{channels}}
   causal: false
+  renormalize: false
+seanet:
+  dimension: {width}
+  channels: ${{channels}}
+  causal: ${{encodec.causal}}
   n_filters: 4
   n_residual_layers: 1
   ratios: [8, 5, 4, 2]
@@ -290,11 +363,20 @@ seanet:
   pad_mode: constant
   true_skip: true
   compress: 2
-  lstm: 1
+  lstm: {lstm}
   disable_norm_outer_blocks: 0
   decoder: {{trim_right_ratio: 1.0, final_activation: null, final_activation_params: null}}
   encoder: {{}}
-rvq: {{n_q: {CODEBOOKS}, bins: {CODES}}}
+rvq:
+  n_q: {codebooks}
+  q_dropout: false
+  bins: {codes}
+  decay: 0.99
+  kmeans_init: true
+  kmeans_iters: 50
+  threshold_ema_dead_code: 2
+  orthogonal_reg_weight: 0.0
+  orthogonal_reg_active_codes_only: false
 """
 
 
@@ -346,12 +428,15 @@ def codec_tensors() -> dict[str, Tensor]:
     return tensors
 
 
-def write_audiogen(folder: Path) -> Path:
-    """AudioGen's two files, as audiocraft exports them."""
+SIZES = {"seconds": 2, "dim": 16, "num_heads": 4, "num_layers": 1, "n_q": CODEBOOKS, "card": CODES}
+
+
+def write_audiogen(folder: Path, own: str = "") -> Path:
+    """AudioGen's two files, as audiocraft exports them; or MAGNeT's, by another configuration of the first."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, state, config in (
-        ("state_dict.bin", language_model_tensors(), AUDIOGEN_CONFIG),
-        ("compression_state_dict.bin", codec_tensors(), CODEC_CONFIG),
+        ("state_dict.bin", language_model_tensors(), own or audiogen_config("t5-large", **SIZES)),
+        ("compression_state_dict.bin", codec_tensors(), codec_config(128, 1, CODEBOOKS, CODES)),
     ):
         torch.save({"best_state": state, "xp.cfg": config, "version": "1.3.0", "exported": True}, folder / name)
     return folder

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from dcldm_plugin.backends.base import Rendered
-from dcldm_plugin.engine.registry import BUILTIN
+from dcldm_plugin.engine.registry import BUILTIN, describe
 from dcldm_plugin.errors import EngineFailed, InvalidInput
 from dcldm_plugin.models.checkpoint import read
 from dcldm_plugin.models.dcldm import DualConditionedLatentDiffusion
@@ -52,11 +52,20 @@ class DcldmBackend:
             yield Rendered(index, samples, sampling, self.variations.level(request.only(index), report))
 
 
-def make_builtin(report: Report) -> DcldmBackend:
+def make_builtin(report: Report, name: str = BUILTIN.name) -> DcldmBackend:
     """The model that comes with the package."""
+    return _small(report, BUILTIN, BUILTIN_FOLDER)
+
+
+def make_folder(report: Report, name: str) -> DcldmBackend:
+    """A model of the built-in one's kind in a folder of the user's, whose path is its name."""
+    return _small(report, describe(name), Path(name).expanduser())
+
+
+def _small(report: Report, info: ModelInfo, folder: Path) -> DcldmBackend:
     report("loading", 0.0)
     # A second thread helps, more cost time: the matrices are small.
     torch.set_num_threads(min(2, torch.get_num_threads()))
-    model, version = read(BUILTIN_FOLDER)
+    model, version = read(folder)
     report("loading", 1.0)
-    return DcldmBackend(replace(BUILTIN, version=version), model)
+    return DcldmBackend(replace(info, version=version), model)

@@ -129,7 +129,7 @@ def tone(prompt: Prompt, seeds: Seeds, seconds: float, sample_rate: int) -> NDAr
     return samples[np.newaxis, :]
 
 
-def make(report: Report) -> Backend:
+def make(report: Report, name: str = "tone") -> Backend:
     """There is nothing to load, which is reported all the same."""
     report("loading", 1.0)
     return ToneBackend()

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from dcldm_plugin.commands import Parser, log_file
+from dcldm_plugin.engine import registry
 from dcldm_plugin.errors import DcldmError, InvalidInput
 from dcldm_plugin.settings import Settings, load, writable_folder
 from dcldm_plugin.types import DEFAULT_SECONDS, Clip, Control, GenerationRequest, Sampling
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
         seconds=options.seconds,
         variations=options.variations,
         seed=options.seed,
-        model=settings.model if options.model is None else options.model,
+        model=settings.model if options.model is None else registry.full_name(options.model),
         sampling=Sampling(
             options.sampler, options.steps, options.guidance, purify=None if options.audio else options.purify
         ),

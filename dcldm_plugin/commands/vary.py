@@ -9,6 +9,7 @@ from typing import Any
 
 from dcldm_plugin.commands import Parser
 from dcldm_plugin.commands.generate import add_output_options, render
+from dcldm_plugin.engine.registry import full_name
 from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.settings import load
 from dcldm_plugin.types import Kind
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
         stereo=options.stereo,
         variations=options.variations,
         seed=options.seed,
-        model=options.model,
+        model=None if options.model is None else full_name(options.model),
         **values,
     )
     return render(request, settings, options)

@@ -1,14 +1,17 @@
 """Which models there are: a table of names, what is known of each without loading it, and its factory.
 
 Nothing is imported until a model is asked for, and then only in the engine process. Third parties add
-theirs through the entry point group `dcldm.backends` (an object that is a `Entry`).
+theirs through the entry point group `dcldm.backends` (an object that is a `Entry`). A path in place of a name
+is a folder that holds a model, as training writes it.
 """
 
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
+from pathlib import Path
 
 from dcldm_plugin.backends.base import Backend
 from dcldm_plugin.errors import InvalidInput
@@ -41,7 +44,10 @@ TONE = ModelInfo(
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A model's description and where its factory is: "package.module:function"."""
+    """A model's description and where its factory is: "package.module:function".
+
+    The factory is called in the engine process with a `Report` and the model's name; it returns a `Backend`.
+    """
 
     info: ModelInfo
     factory: str
@@ -50,9 +56,15 @@ class Entry:
 ENTRIES = (
     Entry(BUILTIN, "dcldm_plugin.backends.dcldm:make_builtin"),
     Entry(TONE, "dcldm_plugin.backends.tone:make"),
-    Entry(MODELS["tango"].info, "dcldm_plugin.backends.tango:make_tango"),
-    Entry(MODELS["tango-bridge"].info, "dcldm_plugin.backends.tango:make_bridge"),
+    Entry(MODELS["audiogen-medium"].info, "dcldm_plugin.backends.audiogen:make"),
+    *(
+        Entry(MODELS[name].info, "dcldm_plugin.backends.audiocraft:make")
+        for name in ("audiogen-medium-audiocraft", "audio-magnet-small", "audio-magnet-medium")
+    ),
+    *(Entry(model.info, "dcldm_plugin.backends.tango:make") for model in MODELS.values() if "tango" in model.parts),
 )
+FOLDER = "dcldm_plugin.backends.dcldm:make_folder"
+MAX_CONFIG_BYTES = 1_000_000
 
 
 def models() -> dict[str, Entry]:
@@ -65,8 +77,15 @@ def models() -> dict[str, Entry]:
     return found
 
 
+def full_name(name: str) -> str:
+    """A name as it is; the path of a model's folder in full, so that it means the same from anywhere."""
+    return str(Path(name).expanduser().absolute()) if _is_path(name) else name
+
+
 def describe(name: str) -> ModelInfo:
     """What is known of a model. Raises `InvalidInput` with the names that there are."""
+    if _is_path(name):
+        return _describe_folder(Path(name).expanduser())
     known = models()
     if name not in known:
         raise InvalidInput(f"There is no model named {name!r}; choose one of: {', '.join(known)}.")
@@ -76,6 +95,35 @@ def describe(name: str) -> ModelInfo:
 def load(name: str, report: Report) -> Backend:
     """Build the backend of a model. Only ever called in the engine process."""
     describe(name)
-    module, _, function = models()[name].factory.partition(":")
-    backend: Backend = getattr(importlib.import_module(module), function)(report)
+    module, _, function = (FOLDER if _is_path(name) else models()[name].factory).partition(":")
+    backend: Backend = getattr(importlib.import_module(module), function)(report, name)
     return backend
+
+
+def _is_path(name: str) -> bool:
+    return any(sign in name for sign in "/\\") or name.startswith(("~", "."))
+
+
+def _describe_folder(folder: Path) -> ModelInfo:
+    """By the configuration that the folder holds; its weights are looked at in the engine."""
+    path = folder / "config.json"
+    try:
+        with path.open("rb") as file:
+            config = json.loads(file.read(MAX_CONFIG_BYTES))
+        mel = config["sizes"]["chain"]["mel"]
+        return replace(
+            BUILTIN,
+            name=str(folder),
+            title=str(config.get("title", folder.name)),
+            licence=str(config.get("licence", "not stated; see its model card")),
+            commercial_use=config.get("commercial_use") is True,
+            sample_rate=int(mel["sample_rate"]),
+            band_hz=float(mel["high_hz"]),
+            version=str(config["version"]),
+        )
+    except OSError as error:
+        raise InvalidInput(
+            f"There is no model in {folder} ({error.strerror}); name a folder that training made."
+        ) from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InvalidInput(f"{path} does not describe a model; name a folder that training made.") from error

@@ -1,4 +1,4 @@
-"""Public weights put together: TANGO alone, the bridge, and DC-LDM with an adapter of the user's.
+"""Public weights put together: TANGO alone, the bridge, and what the user trained from them.
 
 Each is one `DualConditionedLatentDiffusion` at full size, from folders with the published files.
 """
@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
+from transformers import EncodecModel
 
 from dcldm_plugin.errors import DcldmError
 from dcldm_plugin.models.audiogen import load_audiogen
@@ -21,7 +23,7 @@ from dcldm_plugin.models.dcldm import FULL_SIZE_DEFAULTS, ChainConfig, DualCondi
 from dcldm_plugin.models.device import Placement, place, quantised
 from dcldm_plugin.models.plan import PlanModel
 from dcldm_plugin.models.tango import Encoding, load_denoiser, load_text_encoder, parameter_counts, read_adapter
-from dcldm_plugin.models.text import TextEncoder
+from dcldm_plugin.models.text import T5_TOKENS, TextEncoder
 from dcldm_plugin.models.unet import Block
 from dcldm_plugin.types import Report
 
@@ -53,8 +55,9 @@ def bridge(folders: Folders, report: Report, device: str = "auto") -> Bridge:
     return chain
 
 
-def dual(folders: Folders, adapter: Path, report: Report, device: str = "auto") -> DualConditionedLatentDiffusion:
-    """DC-LDM: TANGO with a trained acoustic adapter, which says where it goes. Raises `DcldmError`."""
+def trained(folders: Folders, adapter: Path, report: Report, device: str = "auto") -> DualConditionedLatentDiffusion:
+    """DC-LDM: TANGO with a trained acoustic adapter, which says where it goes; or a U-Net that was trained to
+    read the plan in the text's place. Raises `DcldmError`."""
     return _chain(DualConditionedLatentDiffusion, folders, adapter, report, device)
 
 
@@ -70,14 +73,42 @@ def to_train(
     return chain, base
 
 
+@dataclass(frozen=True, slots=True)
+class AudioGenAlone:
+    """AudioGen's parts, where they compute."""
+
+    text: TextEncoder
+    plan: PlanModel
+    codec: EncodecModel
+
+
+def audiogen_alone(folder: Path, text: Path, report: Report, device: str = "auto") -> AudioGenAlone:
+    """AudioGen without a denoiser. Raises `DcldmError`."""
+    report("loading", 0.0)
+    placement = place([T5_LARGE_PARAMETERS], device, language_model=_audiogen_parameters(folder))
+    on_cpu = placement.device.type == "cpu"
+    loaded = load_audiogen(folder, torch.float16 if on_cpu else placement.dtype)
+    report("loading", 0.5)
+    plan = _ready(loaded.plan, placement)
+    encoder = TextEncoder.from_folder(text, T5_TOKENS)
+    parts: tuple[nn.Module, ...] = (encoder, plan, loaded.codec)
+    for part in parts:
+        part.to(placement.device).eval().requires_grad_(False)
+    report("loading", 1.0)
+    return AudioGenAlone(encoder, plan, loaded.codec)
+
+
 def _chain(
     kind: type[DualConditionedLatentDiffusion], folders: Folders, adapter: Path | None, report: Report, device: str
 ) -> DualConditionedLatentDiffusion:
     report("loading", 0.0)
-    counts = [*parameter_counts(folders.tango)]
+    counts, language_parameters = [*parameter_counts(folders.tango)], 0
     if folders.audiogen is not None:
-        counts += [_audiogen_parameters(folders.audiogen), T5_LARGE_PARAMETERS]
-    placement = place(counts, device)
+        counts.append(T5_LARGE_PARAMETERS)
+        language_parameters = _audiogen_parameters(folders.audiogen)
+    placement = place(counts, device, language_model=language_parameters)
+    # On a CPU it is quantised from the precision that its file has, layer by layer.
+    language_dtype = torch.float16 if placement.device.type == "cpu" else placement.dtype
     audio = load_audio_parts(folders.tango)
     config = ChainConfig(mel=audio.mel, shortest_steps=TANGO_STEPS, longest_steps=TANGO_STEPS, defaults=TANGO_DEFAULTS)
     loaders: dict[str, Callable[[], nn.Module]] = {
@@ -88,10 +119,10 @@ def _chain(
     codec = None
     if folders.audiogen is not None and folders.audiogen_text is not None:
         language_model, text = folders.audiogen, folders.audiogen_text
-        audiogen = load_audiogen(language_model, placement.dtype)
+        audiogen = load_audiogen(language_model, language_dtype)
         codec, parts["plan_model"] = audiogen.codec, _ready(audiogen.plan, placement)
-        loaders["plan_model"] = lambda: _ready(load_audiogen(language_model, placement.dtype).plan, placement)
-        loaders["plan_text"] = lambda: TextEncoder.from_folder(text)
+        loaders["plan_model"] = lambda: _ready(load_audiogen(language_model, language_dtype).plan, placement)
+        loaders["plan_text"] = lambda: TextEncoder.from_folder(text, T5_TOKENS)
         config = _with_plan(config, kind, adapter, audiogen.longest_seconds)
         del audiogen
     for index, (name, load) in enumerate(loaders.items(), 1):
@@ -132,7 +163,7 @@ def _ready(plan: PlanModel, placement: Placement) -> PlanModel:
         return quantised(plan)
     except DcldmError as error:
         logging.getLogger(__name__).warning("AudioGen stays in full precision: %s", error)
-        return plan
+        return plan.float()
 
 
 def _with_plan(

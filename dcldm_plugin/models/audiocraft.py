@@ -12,14 +12,16 @@ import pickle
 import sys
 import warnings
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from dcldm_plugin.errors import DcldmError
 
@@ -93,20 +95,73 @@ def import_audiocraft() -> ModuleType:
     stand_ins = [name for name in BYSTANDERS if not _imports(name)]
     sys.modules.update({name: _Bystander(name) for name in stand_ins})
     if not _imports("xformers.ops"):
-        # The only one that also runs: its `unbind`, and a mask that is only compared with None.
         xformers, operations = _Bystander("xformers"), _Bystander("xformers.ops")
-        vars(operations)["unbind"] = torch.unbind
         vars(xformers)["ops"] = operations
         sys.modules.update({"xformers": xformers, "xformers.ops": operations})
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deprecations in code that is not ours
-            return importlib.import_module("audiocraft")
+            package = importlib.import_module("audiocraft")
+            transformer = importlib.import_module("audiocraft.modules.transformer")
+        # What it runs of xformers, which has no attention for CPUs even where it is installed.
+        vars(transformer)["ops"] = SimpleNamespace(unbind=torch.unbind, memory_efficient_attention=_attention)
+        return package
     except ImportError as error:
         raise DcldmError(f"audiocraft is not installed ({error}); run: {INSTALL}") from error
     finally:
         for name in stand_ins:  # nobody else in this process is to find them
             del sys.modules[name]
+
+
+def load_pretrained(kind: str, folder: Path, text_encoder: Path, device: torch.device) -> Any:
+    """audiocraft's own "AudioGen" or "MAGNeT" of a folder with its two files; its T5 is in `text_encoder`.
+
+    Raises `DcldmError` with a sentence. The files are read by our own careful reader first.
+    """
+    for name in ("state_dict.bin", "compression_state_dict.bin"):
+        read_checkpoint(folder / name, ())
+    import_audiocraft()
+    models, conditioners, transformer = (
+        importlib.import_module(f"audiocraft.{name}")
+        for name in ("models", "modules.conditioners", "modules.transformer")
+    )
+    transformer.set_efficient_attention_backend("torch")  # MAGNeT's loader chooses another, for the whole process
+    harmless = torch.serialization.safe_globals([_named(name) for name in sorted(HARMLESS)])
+    with _text_encoder_in(conditioners, text_encoder), harmless, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return getattr(models, kind).get_pretrained(str(folder), device=str(device))
+        except (*BROKEN_FILE, OSError) as error:
+            why = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
+            raise DcldmError(f"{folder} is not a model of {kind} ({why}); install it again.") from error
+
+
+def attend_as(kind: str) -> None:
+    """Choose the attention that "AudioGen" or "MAGNeT" is written for; audiocraft has one for the whole process."""
+    transformer = importlib.import_module("audiocraft.modules.transformer")
+    transformer.set_efficient_attention_backend("xformers" if kind == "MAGNeT" else "torch")
+
+
+def _attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None, p: float = 0.0) -> Tensor:
+    """xformers' attention by torch: each [batch, time, heads, width]; bias is added to the scores."""
+    query, key, value = (each.transpose(1, 2) for each in (query, key, value))
+    return functional.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=p).transpose(1, 2)
+
+
+@contextmanager
+def _text_encoder_in(conditioners: ModuleType, folder: Path) -> Iterator[None]:
+    """audiocraft asks a hub for its T5 by name; here it gets the one in a folder."""
+    names = ("T5Tokenizer", "T5EncoderModel")
+    theirs = {name: vars(conditioners)[name] for name in names}
+
+    def local(name: str) -> SimpleNamespace:
+        return SimpleNamespace(from_pretrained=lambda _: theirs[name].from_pretrained(folder, local_files_only=True))
+
+    vars(conditioners).update({name: local(name) for name in names})
+    try:
+        yield
+    finally:
+        vars(conditioners).update(theirs)
 
 
 def _imports(name: str) -> bool:

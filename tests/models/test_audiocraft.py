@@ -20,6 +20,7 @@ from dcldm_plugin.models.audiocraft import import_audiocraft, read_checkpoint
 from dcldm_plugin.models.audiogen import AudioGen, load_audiogen
 
 CODEBOOKS, CODES, WIDTH, TEXT_WIDTH, HEADS = 4, 64, 48, 32, 6
+SIZES = {"dim": WIDTH, "num_heads": HEADS, "num_layers": 2, "n_q": CODEBOOKS, "card": CODES}
 PROMPTS = ["rain on a roof", "a dog barks far away in the wind"]
 try:
     audiocraft: Any = import_audiocraft()
@@ -30,111 +31,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning"),  # audiocraft's EnCodec
     pytest.mark.filterwarnings("ignore::UserWarning:audiocraft"),
 ]
-
-# The settings of AudioGen's own configurations but for the sizes, from config/solver/audiogen/
-# audiogen_base_16khz.yaml, config/model/lm/audiogen_lm.yaml, config/conditioner/text2sound.yaml and
-# config/model/encodec/default.yaml of the repository.
-LANGUAGE_MODEL = f"""
-sample_rate: 16000
-channels: 1
-device: cpu
-dtype: float32
-compression_model_checkpoint: ???
-dataset: {{segment_duration: 10, root: "${{nowhere.at.all}}"}}
-lm_model: transformer_lm
-codebooks_pattern: {{modeling: delay, delay: {{delays: [0, 1, 2, 3], flatten_first: 0, empty_initial: 0}}}}
-classifier_free_guidance: {{training_dropout: 0.1, inference_coef: 3.0}}
-attribute_dropout: {{}}
-fuser:
-  cross_attention_pos_emb: false
-  cross_attention_pos_emb_scale: 1
-  sum: []
-  prepend: []
-  cross: [description]
-  input_interpolate: []
-conditioners:
-  description:
-    model: t5
-    t5: {{name: NAME, finetune: false, word_dropout: 0., normalize_text: false}}
-transformer_lm:
-  dim: {WIDTH}
-  num_heads: {HEADS}
-  num_layers: 2
-  hidden_scale: 4
-  n_q: {CODEBOOKS}
-  card: {CODES}
-  dropout: 0.
-  emb_lr: null
-  activation: gelu
-  norm_first: true
-  bias_ff: false
-  bias_attn: false
-  bias_proj: false
-  past_context: null
-  causal: true
-  custom: false
-  memory_efficient: true
-  attention_as_float32: false
-  layer_scale: null
-  positional_embedding: sin
-  xpos: false
-  checkpointing: none
-  weight_init: gaussian
-  depthwise_init: current
-  zero_bias_init: true
-  norm: layer_norm
-  cross_attention: false
-  qk_layer_norm: false
-  qk_layer_norm_cross: false
-  attention_dropout: null
-  kv_repeat: 1
-  two_step_cfg: false
-"""
-CODEC = f"""
-sample_rate: 16000
-channels: 1
-device: cpu
-compression_model: encodec
-encodec:
-  autoencoder: seanet
-  quantizer: rvq
-  sample_rate: ${{sample_rate}}
-  channels: ${{channels}}
-  causal: false
-  renormalize: false
-seanet:
-  dimension: 16
-  channels: ${{channels}}
-  causal: ${{encodec.causal}}
-  n_filters: 4
-  n_residual_layers: 1
-  ratios: [8, 5, 4, 2]
-  activation: ELU
-  activation_params: {{alpha: 1.0}}
-  norm: weight_norm
-  norm_params: {{}}
-  kernel_size: 7
-  residual_kernel_size: 3
-  last_kernel_size: 7
-  dilation_base: 2
-  pad_mode: constant
-  true_skip: true
-  compress: 2
-  lstm: 2
-  disable_norm_outer_blocks: 0
-  decoder: {{trim_right_ratio: 1.0, final_activation: null, final_activation_params: null}}
-  encoder: {{}}
-rvq:
-  n_q: {CODEBOOKS}
-  q_dropout: false
-  bins: {CODES}
-  decay: 0.99
-  kmeans_init: true
-  kmeans_iters: 50
-  threshold_ema_dead_code: 2
-  orthogonal_reg_weight: 0.0
-  orthogonal_reg_active_codes_only: false
-"""
 
 
 @dataclass(frozen=True)
@@ -184,7 +80,7 @@ def t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory, t5: Path) -> Pair:
+def pair(tiny: Any, tmp_path_factory: pytest.TempPathFactory, t5: Path) -> Pair:
     """Made by audiocraft's own builders and exports, read back by both."""
     from omegaconf import OmegaConf
 
@@ -195,9 +91,9 @@ def pair(tmp_path_factory: pytest.TempPathFactory, t5: Path) -> Pair:
     conditioners.T5Conditioner.MODELS.append(str(t5))
     conditioners.T5Conditioner.MODELS_DIMS[str(t5)] = TEXT_WIDTH
     torch.manual_seed(2)
-    language_config = OmegaConf.create(LANGUAGE_MODEL.replace("NAME", str(t5)))
+    language_config = OmegaConf.create(tiny.audiogen_config(str(t5), seconds=10, **SIZES))
     language_model = builders.get_lm_model(language_config)
-    codec_config = OmegaConf.create(CODEC)
+    codec_config = OmegaConf.create(tiny.codec_config(width=16, lstm=2, codebooks=CODEBOOKS, codes=CODES))
     codec: Any = builders.get_compression_model(codec_config)
     for layer in codec.quantizer.vq.layers:  # else random codebooks wait for k-means
         layer._codebook.embed.normal_()

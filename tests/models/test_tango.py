@@ -261,6 +261,8 @@ def test_adapters_that_are_none_are_refused(folder: Path, adapter: Path, tmp_pat
         {"plan_width": "a"},
         {"plan_width": "-1"},
         {"encoding": "mp3"},
+        {"condition": "picture"},
+        {"condition": "plan"},  # with places, which such a network does not have
     ):
         save_file(tensors, adapter, header | change)
         refuses_adapter("not an acoustic adapter")
