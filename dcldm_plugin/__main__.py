@@ -23,6 +23,7 @@ COMMANDS = {
     "models": ("dcldm_plugin.commands.models:main", "list the models that there are"),
     "evaluate": ("dcldm_plugin.evaluation.command:main", "say how good a model is, in numbers"),
     "train": ("dcldm_plugin.commands.train:main", "teach a model your own sounds"),
+    "listen": ("dcldm_plugin.evaluation.listen:main", "rate sounds blind, several systems against each other"),
     "doctor": ("dcldm_plugin.commands.doctor:main", "say what works on this machine, and what to do"),
     "serve": ("bridge.serve:main", "listen to DAWs, without a window"),
     "install": ("bridge.install:install_main", "put our scripts into a DAW"),

@@ -21,7 +21,7 @@ from dcldm_plugin.types import Sampling
 if TYPE_CHECKING:
     from dcldm_plugin.backends.base import Backend
     from dcldm_plugin.evaluation.judge import Judge
-    from dcldm_plugin.evaluation.paired import Item
+    from dcldm_plugin.evaluation.lists import Item
     from dcldm_plugin.evaluation.render import Take
 
 MOST_SEEDS = 32
@@ -186,7 +186,8 @@ def _on_list(options: Namespace) -> dict[str, Any]:
 
     from dcldm_plugin.evaluation.embedding import Embedding
     from dcldm_plugin.evaluation.judge import Judge
-    from dcldm_plugin.evaluation.paired import COLUMNS, Extractors, read_list
+    from dcldm_plugin.evaluation.lists import read_list
+    from dcldm_plugin.evaluation.paired import COLUMNS, Extractors
     from dcldm_plugin.evaluation.systems import scores
 
     torch.set_num_threads(options.threads)
@@ -209,7 +210,7 @@ def _on_list(options: Namespace) -> dict[str, Any]:
         keep=keep,
     ):
         rows.append(asdict(score) | heard.get(score.system, {}))
-        print(", ".join(f"{name} {value}" for name, value in rows[-1].items() if value is not None), flush=True)
+        print(_line(rows[-1]), flush=True)
     for sentence in extract.missing:
         print(sentence, file=sys.stderr)
     if options.report:
@@ -220,6 +221,11 @@ def _on_list(options: Namespace) -> dict[str, Any]:
         report.write(options.report, page)
         report.write(options.report.with_suffix(".csv"), table.csv())
     return {"list": str(options.list), "n": len(items), "rows": rows, "missing": extract.missing}
+
+
+def _line(row: dict[str, Any]) -> str:
+    told = {name: f"{value:.3f}" if isinstance(value, float) else value for name, value in row.items()}
+    return ", ".join(f"{name} {value}" for name, value in told.items() if value is not None)
 
 
 NOTES = (

@@ -1,7 +1,7 @@
 """Systems on a test list: FAD, FD, KL, KL_sigma, IS and CLAP score, and the distances in the judge's own space.
 
-A list is a CSV file with the columns `path` (of a reference sound, from the list's folder) and `prompt`. A system is
-a model, by name or folder, or a folder of sounds that were made elsewhere, each with the stem of its reference.
+A system is a model, by name or folder, or a folder of sounds that were made elsewhere, each with the stem of its
+reference.
 
 Every sound is read as `audioldm_eval` reads it: its first channel, without its mean, at 16 kHz, at least 2 s long.
 Sounds at other rates are resampled by soxr, where that uses torchaudio's kernel.
@@ -9,8 +9,7 @@ Sounds at other rates are resampled by soxr, where that uses torchaudio's kernel
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -21,26 +20,14 @@ import soxr
 import torch
 from numpy.typing import NDArray
 
-from dcldm_plugin.errors import DcldmError, InvalidInput
+from dcldm_plugin.errors import DcldmError
 from dcldm_plugin.evaluation import clap, panns, vggish
 from dcldm_plugin.evaluation.embedding import Audio, Embedding
 from dcldm_plugin.evaluation.judge import Judge
 from dcldm_plugin.evaluation.metrics import frechet_distance, inception_score, kl_sigmoid, kl_softmax
-from dcldm_plugin.types import clean_text
 
 SAMPLE_RATE = 16_000
 SHORTEST = 2 * SAMPLE_RATE
-SOUNDS = (".wav", ".flac", ".ogg", ".mp3")
-FEWEST = 2  # items: a covariance needs two
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One row of a list: the stem that pairs sounds, the reference, and what was asked for."""
-
-    name: str
-    path: Path
-    prompt: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,28 +62,6 @@ class Features:
     judge: list[NDArray[np.float32]] = field(default_factory=list)  # [512]
 
 
-def read_list(path: Path, limit: int | None = None) -> tuple[Item, ...]:
-    """The items of a list, or the first `limit`. Raises `InvalidInput`."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.DictReader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InvalidInput(f"The list {path} cannot be read ({error}); give a CSV file.") from error
-    items = []
-    for number, row in enumerate(rows[:limit], 2):
-        if not row.get("path") or not row.get("prompt"):
-            raise InvalidInput(f"Line {number} of {path} needs a path and a prompt; the columns are: path,prompt.")
-        sound = path.parent / row["path"]
-        if not sound.is_file():
-            raise InvalidInput(f"Line {number} of {path}: there is no file {sound}.")
-        items.append(Item(sound.stem, sound, clean_text(row["prompt"], f"prompt in line {number}")))
-    if len(items) < FEWEST:
-        raise InvalidInput(f"{path} has {len(items)} items; a distance needs at least {FEWEST}.")
-    if len({item.name for item in items}) < len(items):
-        raise InvalidInput(f"Two sounds of {path} have the same name; rename one, since names are what pairs them.")
-    return tuple(items)
-
-
 def read_sound(path: Path) -> Audio:
     """The first channel of a file at 16 kHz. Raises `DcldmError`."""
     try:
@@ -113,15 +78,6 @@ def as_read(audio: Audio, rate: int) -> Audio:
     return np.pad(sound, (0, max(0, SHORTEST - len(sound))))
 
 
-def sounds_of(folder: Path, items: Sequence[Item]) -> dict[str, Path]:
-    """The file of each item in a folder of sounds. Raises `InvalidInput` where one is missing."""
-    there = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SOUNDS}
-    missing = [item.name for item in items if item.name not in there]
-    if missing:
-        raise InvalidInput(f"{folder} lacks {len(missing)} sounds of the list ({missing[0]} first); add them.")
-    return {item.name: there[item.name] for item in items}
-
-
 class Extractors:
     """All extractors whose weights are in a folder. `missing`: sentences on the others."""
 
@@ -132,7 +88,7 @@ class Extractors:
         self.vggish = vggish.Vggish.read(there) if there else None
         there = self._there(weights, panns.FILE, "FD, KL, KL_sigma and IS", panns.SOURCE)
         self.panns = panns.Cnn14.read(there) if there else None
-        there = self._there(weights, clap.FOLDER, "the CLAP score", clap.SOURCE)
+        there = self._there(weights, clap.FOLDER, "CLAP score", clap.SOURCE)
         self.clap = clap.Clap.read(there) if there else None
 
     def _there(self, weights: Path | None, name: str, metrics: str, source: str) -> Path | None:

@@ -11,16 +11,8 @@ from dcldm_plugin.backends.dcldm import DcldmBackend
 from dcldm_plugin.engine import registry
 from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.evaluation.embedding import Audio
-from dcldm_plugin.evaluation.paired import (
-    SOUNDS,
-    Extractors,
-    Item,
-    Score,
-    as_read,
-    read_sound,
-    score,
-    sounds_of,
-)
+from dcldm_plugin.evaluation.lists import SOUNDS, Item, sounds_of
+from dcldm_plugin.evaluation.paired import Extractors, Score, as_read, read_sound, score
 from dcldm_plugin.evaluation.render import Take, load, takes
 from dcldm_plugin.types import Sampling
 

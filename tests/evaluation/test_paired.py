@@ -10,7 +10,8 @@ import soundfile
 
 from dcldm_plugin.__main__ import main
 from dcldm_plugin.errors import DcldmError, InvalidInput
-from dcldm_plugin.evaluation.paired import as_read, read_list, read_sound, sounds_of
+from dcldm_plugin.evaluation.lists import read_list, sounds_of
+from dcldm_plugin.evaluation.paired import as_read, read_sound
 
 RATE = 16_000
 
