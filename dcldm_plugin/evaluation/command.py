@@ -5,6 +5,7 @@ Nothing heavy is imported before the arguments are read. The model runs in this 
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -15,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from dcldm_plugin.commands import Parser
 from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.evaluation import report
-from dcldm_plugin.settings import writable_folder
+from dcldm_plugin.evaluation.listening import REAL
+from dcldm_plugin.settings import HOME_VARIABLE, writable_folder
 from dcldm_plugin.types import Sampling
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 MOST_SEEDS = 32
 BAR = 8  # of ten prompts, for each attribute
+BARS = "the bar: top-1 0.55, top-3 0.80, seeds 0.50 of real; the same seeds repeat"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -33,6 +36,8 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     options.guidance = options.guidance or [None]
     _check(options)
+    if options.home is not None:
+        os.environ[HOME_VARIABLE] = str(options.home)  # where models look for their weights
     result = _on_list(options) if options.list else WHAT[options.what](options)
     if options.json is not None:
         report.write_json(options.json, result)
@@ -97,8 +102,10 @@ def _judge_and_model(options: Namespace, batch: int) -> tuple[Judge, Backend, Sa
 
 
 def _about(options: Namespace, backend: Backend, sampling: Sampling) -> dict[str, Any]:
+    from dcldm_plugin.evaluation.render import label
+
     return {
-        "model": backend.info.name,
+        "model": label(backend),
         "version": backend.info.version,
         "seconds": options.seconds,
         "sampling": asdict(sampling),
@@ -146,7 +153,7 @@ def _attributes(options: Namespace) -> dict[str, Any]:
     outcomes = attributes.check(make, range(options.seeds), lambda done, total: _show("prompts", done, total))
     result = _about(options, backend, sampling) | attributes.summary(outcomes)
     result["reliability"] = attributes.reliability()
-    print(f"{backend.info.name} {backend.info.version}, {options.seeds} seeds a prompt")
+    print(f"{result['model']} {result['version']}, {options.seeds} seeds a prompt")
     for name in attributes.MEASURES:
         followed, of, agrees = result[name]["followed"], result[name]["of"], result["reliability"][name]
         print(
@@ -173,12 +180,13 @@ def _hygiene(options: Namespace) -> dict[str, Any]:
         return finished.samples.mean(axis=0) / 2.0**23, finished.sample_rate
 
     found = hygiene.check(make, options.count, lambda done, total: _show("prompts", done, total))
-    print(f"{backend.info.name} {backend.info.version}: {found['n']} prompts, {found['nonsense']} of them nonsense")
+    result = _about(options, backend, sampling) | found
+    print(f"{result['model']} {result['version']}: {found['n']} prompts, {found['nonsense']} of them nonsense")
     for fault, count in found["faults"].items():
         print(f"  {fault:<9}{count}")
     for prompt, faults in found["faulty"]:
         print(f"  {', '.join(faults)}: {prompt}")
-    return _about(options, backend, sampling) | found
+    return result
 
 
 def _on_list(options: Namespace) -> dict[str, Any]:
@@ -209,8 +217,10 @@ def _on_list(options: Namespace) -> dict[str, Any]:
         report=_show,
         keep=keep,
     ):
-        rows.append(asdict(score) | heard.get(score.system, {}))
+        rows.append(asdict(score) | heard.get(_as_file_name(score.system), {}))
         print(_line(rows[-1]), flush=True)
+    if REAL in heard:
+        rows.append({"system": REAL, "n": len(items)} | heard[REAL])
     for sentence in extract.missing:
         print(sentence, file=sys.stderr)
     if options.report:
@@ -258,6 +268,7 @@ def recognition_table(result: dict[str, Any]) -> str:
         row("chance", {f"top{most}": most / kinds for most in (1, 3, 5)}),
         row("real, five-fold", result["judge"]["five_fold"], "what the judge itself reaches on recordings"),
         row("real, by package", result["judge"]["by_package"], "on packages that it never heard"),
+        f"{BARS}: {'yes' if result['repeats'] else 'NO'}",
         f"Fréchet distance to real recordings (judge's space, N = {result['n']}): {result['frechet']:.1f}",
     ]
     return "\n".join(lines)

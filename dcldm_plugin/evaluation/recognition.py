@@ -34,12 +34,16 @@ class Heard:
 @dataclass(frozen=True, slots=True)
 class Recognition:
     """The result. `diversity` is the mean distance between takes of a prompt over that between real sounds of
-    the kind; `frechet` the Fréchet distance to the real sounds in the judge's space, comparable at equal N only."""
+    the kind; `frechet` the Fréchet distance to the real sounds in the judge's space, comparable at equal N only.
+
+    repeats: whether the last prompt, rendered once more with the same seeds, gave the same samples.
+    """
 
     takes: tuple[Heard, ...]
     diversity: dict[str, float]
     frechet: float
     seconds_per_take: float
+    repeats: bool
 
     def places(self, **wanted: str) -> list[int]:
         """The places of all takes with these fields."""
@@ -59,6 +63,7 @@ class Recognition:
             "diversity": round(float(np.mean(list(self.diversity.values()))), 4) if self.diversity else None,
             "diversity_by_kind": self.diversity,
             "frechet": round(self.frechet, 2),
+            "repeats": self.repeats,
             "seconds_per_take": round(self.seconds_per_take, 3),
         }
 
@@ -97,12 +102,15 @@ def recognise(
             place = len(order) if silent else order.index(kind)
             heard.append(Heard(kind, phrasing, prompt, take.seed, place, () if silent else tuple(order[:3])))
         report(done, len(prompts))
+    again = takes(backend, prompts[-1][2], seeds, seconds, sampling)
+    repeats = all(np.array_equal(one.audio, other.audio) for one, other in zip(made, again, strict=True))
     stacked = np.stack(vectors)
     return Recognition(
         tuple(heard),
         diversity(judge, heard, stacked) if len(seeds) > 1 else {},
         frechet_distance(stacked, judge.recordings()),
         rendering / len(heard),
+        repeats,
     )
 
 

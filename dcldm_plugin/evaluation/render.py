@@ -11,9 +11,7 @@ import torch
 from dcldm_plugin.backends.base import Backend
 from dcldm_plugin.backends.dcldm import DcldmBackend
 from dcldm_plugin.engine import registry
-from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.evaluation.embedding import Audio
-from dcldm_plugin.models import checkpoint
 from dcldm_plugin.types import GenerationRequest, Prompt, Sampling, Seeds
 
 
@@ -27,21 +25,20 @@ class Take:
 
 
 def load(model: str, batch: int = 1) -> Backend:
-    """The model of a name, or of a folder as `models.checkpoint` writes it; `batch` takes are made together.
+    """The model of a name, or of a folder with or without a path; `batch` takes are made together.
 
     Raises `DcldmError`.
     """
-    if model in registry.models():
-        backend = registry.load(model, lambda stage, fraction: None)
-    elif Path(model).is_dir():
-        chain, version = checkpoint.read(Path(model))
-        backend = DcldmBackend(replace(registry.BUILTIN, name=Path(model).name, version=version), chain)
-    else:
-        raise InvalidInput(f"{model!r} is neither a model nor a folder with one; see `dcldm models list`.")
+    is_folder = model not in registry.models() and Path(model).is_dir()
+    backend = registry.load(str(Path(model).absolute()) if is_folder else model, lambda stage, fraction: None)
     if isinstance(backend, DcldmBackend) and backend.model.placement.device.type == "cpu":
-        chain = backend.model
-        chain.placement = replace(chain.placement, batch=batch)
+        backend.model.placement = replace(backend.model.placement, batch=batch)
     return backend
+
+
+def label(backend: Backend) -> str:
+    """What a model is called in a table: its name, or that of its folder."""
+    return Path(backend.info.name).name
 
 
 def takes(backend: Backend, prompt: str, seeds: Sequence[int], seconds: float, sampling: Sampling) -> Iterator[Take]:

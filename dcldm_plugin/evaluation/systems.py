@@ -13,7 +13,7 @@ from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.evaluation.embedding import Audio
 from dcldm_plugin.evaluation.lists import SOUNDS, Item, sounds_of
 from dcldm_plugin.evaluation.paired import Extractors, Score, as_read, read_sound, score
-from dcldm_plugin.evaluation.render import Take, load, takes
+from dcldm_plugin.evaluation.render import Take, label, load, takes
 from dcldm_plugin.types import Sampling
 
 Report = Callable[[str, int, int], None]  # (what, how many are done, of how many)
@@ -69,7 +69,7 @@ def scores(
             continue
         backend = load(name)
         for guidance in guidances:
-            row = backend.info.name if guidance is None else f"{backend.info.name}, w = {guidance:g}"
+            row = label(backend) if guidance is None else f"{label(backend)}, w = {guidance:g}"
             wanted = replace(sampling, guidance_scale=guidance)
 
             def rendered(backend: Backend = backend, row: str = row, wanted: Sampling = wanted) -> Iterator[Audio]:

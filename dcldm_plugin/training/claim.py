@@ -26,21 +26,20 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from dcldm_plugin.backends.dcldm import DcldmBackend
-from dcldm_plugin.engine.registry import BUILTIN
 from dcldm_plugin.errors import Cancelled, DcldmError, InvalidInput
 from dcldm_plugin.evaluation import report
 from dcldm_plugin.evaluation.embedding import Audio, Embedding
 from dcldm_plugin.evaluation.judge import Judge
 from dcldm_plugin.evaluation.lists import Item, read_list
 from dcldm_plugin.evaluation.paired import COLUMNS, Extractors, Features, as_read, read_sound, score
-from dcldm_plugin.evaluation.render import takes
+from dcldm_plugin.evaluation.render import load, takes
 from dcldm_plugin.models import acoustic_lm, checkpoint
 from dcldm_plugin.models.dcldm import DualConditionedLatentDiffusion
 from dcldm_plugin.models.denoiser import Conditions
@@ -59,7 +58,7 @@ class Arm:
     """One way of telling the denoiser. `recipe`: what the others' conditions give way to in training."""
 
     title: str
-    encoding: str = "ag"
+    encoding: Literal["ag", "ag_vae"] = "ag"
     text: bool = True
     plan: bool = True
 
@@ -172,8 +171,9 @@ def measured(
     folder: Path, arm: Arm, seed: int, items: Sequence[Item], reference: Features, extract: Extractors
 ) -> dict[str, Any]:
     """A trained arm's row."""
-    chain, version = checkpoint.read(folder)
-    backend = DcldmBackend(replace(BUILTIN, name=folder.parent.name, version=version), as_told(chain, arm))
+    backend = load(str(folder))
+    assert isinstance(backend, DcldmBackend)
+    chain = as_told(backend.model, arm)
     seconds = chain.config.longest_steps / chain.latent_rate
 
     def rendered() -> Iterator[tuple[Audio, str]]:
@@ -182,7 +182,7 @@ def measured(
             yield as_read(take.audio, take.rate), item.prompt
 
     found = score(arm.title, reference, extract(rendered()), extract.judge)
-    return {**asdict(found), "seed": seed, "version": version}
+    return {**asdict(found), "seed": seed, "version": backend.info.version}
 
 
 def means(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dcldm_plugin.__main__ import main
-from dcldm_plugin.errors import DcldmError, InvalidInput
+from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.evaluation.render import load
 
 
@@ -26,6 +26,7 @@ def test_a_model_is_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert result["by_kind"]["rain"]["top1"] == 0.0
     assert result["top1"] <= result["top3"] <= result["top5"]
     assert 0.0 < result["diversity"] < 1.0
+    assert result["repeats"] is True
     assert result["takes"][0]["prompt"] == "heavy rain"
     assert "real, by package" in printed
     assert f"{result['top1']:.2f}" in printed
@@ -44,9 +45,9 @@ def test_takes_are_those_of_generate(tmp_path: Path) -> None:
 
 
 def test_bad_input(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="neither a model nor a folder"):
+    with pytest.raises(InvalidInput, match="There is no model named"):
         load("nonsense")
-    with pytest.raises(DcldmError, match="not complete"):
+    with pytest.raises(InvalidInput, match="There is no model in"):
         load(str(tmp_path))
     assert main(["evaluate", "--seeds", "0"]) == 2
 
