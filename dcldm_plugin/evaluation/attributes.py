@@ -28,7 +28,6 @@ RANGE_DB = 26.0  # to within this much of the loudest,
 APART_SECONDS = 0.07  # and not sooner than this after the one before
 LARGER = 1.2  # the least ratio of two pitches or paces that counts as different
 LOW_HZ = 30.0
-SECONDS = 5.12
 
 Audio = NDArray[np.floating[Any]]
 

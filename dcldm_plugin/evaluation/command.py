@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any
 from dcldm_plugin.commands import Parser
 from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.evaluation import report
-from dcldm_plugin.evaluation.listening import REAL
+from dcldm_plugin.evaluation.lists import REAL, read_list
 from dcldm_plugin.settings import HOME_VARIABLE, writable_folder
 from dcldm_plugin.types import Sampling
 
 if TYPE_CHECKING:
     from dcldm_plugin.backends.base import Backend
-    from dcldm_plugin.evaluation.judge import Judge
     from dcldm_plugin.evaluation.lists import Item
     from dcldm_plugin.evaluation.render import Take
 
@@ -90,15 +89,14 @@ def _check(options: Namespace) -> None:
             writable_folder(folder)
 
 
-def _judge_and_model(options: Namespace, batch: int) -> tuple[Judge, Backend, Sampling]:
+def _model(options: Namespace, batch: int) -> tuple[Backend, Sampling]:
     import torch
 
-    from dcldm_plugin.evaluation.judge import Judge
     from dcldm_plugin.evaluation.render import load
 
     backend = load(options.models[0], batch)
     torch.set_num_threads(options.threads)
-    return Judge.read(), backend, Sampling(options.sampler, options.steps, options.guidance[0])
+    return backend, Sampling(options.sampler, options.steps, options.guidance[0])
 
 
 def _about(options: Namespace, backend: Backend, sampling: Sampling) -> dict[str, Any]:
@@ -114,10 +112,11 @@ def _about(options: Namespace, backend: Backend, sampling: Sampling) -> dict[str
 
 def _recognition(options: Namespace) -> dict[str, Any]:
     from dcldm_plugin.evaluation.embedding import Embedding
+    from dcldm_plugin.evaluation.judge import Judge
     from dcldm_plugin.evaluation.recognition import PHRASINGS, recognise
 
-    embed = Embedding.installed()  # what may be missing comes first
-    judge, backend, sampling = _judge_and_model(options, options.seeds)
+    embed, judge = Embedding.installed(), Judge.read()  # what may be missing comes first
+    backend, sampling = _model(options, options.seeds)
     found = recognise(
         backend,
         judge,
@@ -142,7 +141,7 @@ def _attributes(options: Namespace) -> dict[str, Any]:
     from dcldm_plugin.evaluation import attributes
     from dcldm_plugin.evaluation.render import takes
 
-    _, backend, sampling = _judge_and_model(options, options.seeds)
+    backend, sampling = _model(options, options.seeds)
 
     def make(prompt: str, seeds: Sequence[int]) -> list[tuple[Any, int]]:
         made = list(takes(backend, prompt, seeds, options.seconds, sampling))
@@ -171,7 +170,7 @@ def _hygiene(options: Namespace) -> dict[str, Any]:
     from dcldm_plugin.evaluation import hygiene
     from dcldm_plugin.evaluation.render import takes
 
-    _, backend, sampling = _judge_and_model(options, 1)
+    backend, sampling = _model(options, 1)
 
     def make(prompt: str, seed: int) -> tuple[Any, int]:
         take = next(takes(backend, prompt, [seed], options.seconds, sampling))
@@ -194,7 +193,6 @@ def _on_list(options: Namespace) -> dict[str, Any]:
 
     from dcldm_plugin.evaluation.embedding import Embedding
     from dcldm_plugin.evaluation.judge import Judge
-    from dcldm_plugin.evaluation.lists import read_list
     from dcldm_plugin.evaluation.paired import COLUMNS, Extractors
     from dcldm_plugin.evaluation.systems import scores
 

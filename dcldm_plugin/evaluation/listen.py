@@ -16,8 +16,8 @@ from typing import Any, Protocol
 from dcldm_plugin.commands import Parser
 from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.evaluation import listening, report
-from dcldm_plugin.evaluation.listening import HIGHEST, LOWEST, REAL, SCALES, Rating, Ratings, Trial
-from dcldm_plugin.evaluation.lists import read_list, sounds_of
+from dcldm_plugin.evaluation.listening import HIGHEST, LOWEST, SCALES, Rating, Ratings, Trial
+from dcldm_plugin.evaluation.lists import REAL, read_list, sounds_of
 
 SOUNDS = (".wav", ".flac", ".ogg")
 HELP = (

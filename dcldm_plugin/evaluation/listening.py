@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from dcldm_plugin.errors import InvalidInput
 
@@ -25,7 +24,6 @@ SCALES = {
     "aq": "audio quality: is it clear and without artefacts?",
 }
 LOWEST, HIGHEST = 1, 100
-REAL = "real"
 CONFIDENCE = 0.95
 FORMAT = 1
 
@@ -136,6 +134,8 @@ def _interval(ratings: Sequence[Rating], scale: str) -> dict[str, float | None]:
     mean = float(means.mean())
     if len(means) < 2:
         return {"mean": round(mean, 2), "low": None, "high": None}
+    from scipy import stats  # a second that only results are worth
+
     half = float(stats.t.ppf((1.0 + CONFIDENCE) / 2.0, len(means) - 1) * means.std(ddof=1) / np.sqrt(len(means)))
     return {"mean": round(mean, 2), "low": round(mean - half, 2), "high": round(mean + half, 2)}
 

@@ -11,6 +11,7 @@ from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.types import clean_text
 
 SOUNDS = (".wav", ".flac", ".ogg", ".mp3")
+REAL = "real"  # what the sounds of the list are called among systems
 FEWEST = 2  # items: a covariance, or an interval, needs two
 
 

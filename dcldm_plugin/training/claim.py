@@ -217,11 +217,11 @@ def run(options: argparse.Namespace) -> list[dict[str, Any]]:
                 rows.append(measured(folder, ARMS[name], seed, items, reference, extract))
                 report.write_json(kept, rows[-1])
             print(f"{rows[-1]['system']}, seed {seed}: {_short(rows[-1])}", flush=True)
-            write_report(options, rows)
+            write_report(options, rows, items)
     return rows
 
 
-def write_report(options: argparse.Namespace, rows: Sequence[dict[str, Any]]) -> None:
+def write_report(options: argparse.Namespace, rows: Sequence[dict[str, Any]], items: Sequence[Item]) -> None:
     """`report.html`, `report.csv` and `report.json`, as it stands."""
     columns = {"system": "Told", "seed": "Seed"} | {name: COLUMNS[name] for name in ("n", *METRICS)}
     short = {"system": "Told", "seeds": "Seeds"} | {name: COLUMNS[name] for name in ("n", *METRICS)}
@@ -231,6 +231,9 @@ def write_report(options: argparse.Namespace, rows: Sequence[dict[str, Any]]) ->
         f"data {options.data.name}; test list {options.list.name}. All arms alike in all but what they are told.",
         "Two seeds say little of chance: take a difference for one only where the ranges of the arms are apart.",
     ]
+    known = sum(options.data.resolve() in item.path.resolve().parents for item in items)
+    if known:
+        notes.append(f"{known} of the {len(items)} test sounds were learned from: this is no test of what is new.")
     each = report.Table("Each run", columns, rows)
     page = report.page("Text, plan, or both?", notes, [report.Table("Means over seeds", short, means(rows)), each])
     report.write(options.out / "report.html", page)

@@ -11,7 +11,8 @@ import soundfile
 
 from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.evaluation.listen import main, read_trials, run
-from dcldm_plugin.evaluation.listening import REAL, Rating, Ratings, Trial, ordered, results, table
+from dcldm_plugin.evaluation.listening import Rating, Ratings, Trial, ordered, results, table
+from dcldm_plugin.evaluation.lists import REAL
 
 PROMPTS = ("rain", "wind", "a dog", "a bell")
 

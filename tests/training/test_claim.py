@@ -81,7 +81,9 @@ def test_from_sounds_to_a_report_and_again(tiny_model: Path, sounds: Path, tmp_p
     assert [row["system"] for row in found["rows"]] == [arm.title for arm in ARMS.values()]
     assert all(row["n"] == 3 and row["fd_judge"] > 0 for row in found["rows"])
     assert len({row["version"] for row in found["rows"]}) == 4
-    assert "dual, AG_VAE" in (tmp_path / "claim" / "report.html").read_text(encoding="utf-8")
+    page = (tmp_path / "claim" / "report.html").read_text(encoding="utf-8")
+    assert "dual, AG_VAE" in page
+    assert "3 of the 3 test sounds were learned from" in page
     made = (tmp_path / "claim" / "text-0" / "model" / "config.json").stat().st_mtime_ns
     assert main(command) == 0  # nothing is done twice
     assert (tmp_path / "claim" / "text-0" / "model" / "config.json").stat().st_mtime_ns == made
