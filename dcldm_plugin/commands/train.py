@@ -30,8 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     settings = load(options.home)
     command = [sys.executable, "-P"]
     if options.processes > 1:
-        command += ["-m", "accelerate.commands.launch", "--num_processes", str(options.processes), "--num_machines"]
-        command += ["1", "--mixed_precision", "no", "--dynamo_backend", "no"]  # each run says its own
+        command += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(options.processes)]
     command += ["-m", RUN, str(options.config), "--home", str(settings.home)]
     if options.check:
         command.append("--check")

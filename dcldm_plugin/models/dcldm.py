@@ -297,9 +297,7 @@ class DualConditionedLatentDiffusion(Staged):
         self._fetch([key for key in keys if key not in self._plans])
         missing = [key for key in dict.fromkeys(keys) if key not in self._plans]
         if missing:
-            reader = "text" if self.plan_text is None and "plan_text" not in self.loaders else "plan_text"
-            with self.at_work(reader):
-                states, mask = getattr(self, reader)([text])
+            states, mask = self._read_for_plans([text])
             made = self._sample(
                 states, mask if text or not self.config.zero_padding else torch.zeros_like(mask), missing, report, known
             )
@@ -313,6 +311,20 @@ class DualConditionedLatentDiffusion(Staged):
         while len(self._plans) > PLANS_KEPT:
             self._plans.popitem(last=False)
         return codes
+
+    @torch.inference_mode()
+    def plan_each(self, texts: Sequence[str], frames: int, seeds: Sequence[int], report: Report) -> Tensor:
+        """A plan of each of several texts [n, codebooks, frames], made together and not remembered; none is empty."""
+        defaults = self.config.defaults
+        more = (frames, defaults.temperature, defaults.top_k, defaults.plan_guidance_scale)
+        keys = [PlanKey(text, seed, *more) for text, seed in zip(texts, seeds, strict=True)]
+        return self._sample(*self._read_for_plans(texts), keys, report)
+
+    def _read_for_plans(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        reader = "text" if self.plan_text is None and "plan_text" not in self.loaders else "plan_text"
+        with self.at_work(reader):
+            states, mask = getattr(self, reader)(texts)
+        return states, mask
 
     def forget_plans(self) -> None:
         """After the language model has changed."""
@@ -345,7 +357,7 @@ class DualConditionedLatentDiffusion(Staged):
         report: Report | None,
         known: Tensor | None = None,
     ) -> Tensor:
-        """Tokens [n, codebooks, frames] for n seeds and one text's states [1, tokens, width]."""
+        """Tokens [n, codebooks, frames] for n seeds and the states of one text, or of n [1 or n, tokens, width]."""
         key, count, zeros = keys[0], len(keys), self.config.zero_padding
         empty_states = empty_mask = None
         if key.guidance_scale != 1.0 and not zeros:

@@ -86,7 +86,7 @@ class Journal:
         _append(self.log, {"step": step, "seconds": round(spent, 1)} | means)
         for name, value in means.items():
             self.writer.add_scalar(f"loss/{name}", value, step)
-        self._say(step, progress, means["total"])
+        self._say(step, progress, means.get("total", math.nan))
 
     def held_out(self, step: int, terms: Mapping[str, float]) -> None:
         """The loss on what is held out."""

@@ -137,6 +137,11 @@ class _Loop:
         self.step, self.spent, self.at_once = int(state["step"]), float(state["spent"]), int(state["at_once"])
 
     def _save(self) -> None:
+        if not all(bool(torch.isfinite(value).all()) for value in self.trained.values()):
+            raise DcldmError(
+                f"The weights are no numbers any more at step {self.step:,}; choose a smaller rate in [optimizer], "
+                "or clip = 1. The last checkpoint is from before."
+            )
         if self.accelerator.is_main_process:
             checkpoints.save(self._state(), self.folder / "checkpoints", self.step, self.run.keep)
 

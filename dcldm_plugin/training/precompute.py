@@ -112,10 +112,19 @@ def model_key(parts: Iterable[nn.Module], *more: object) -> str:
     digest = hashlib.sha256(repr(more).encode())
     for part in parts:
         for name, value in sorted(part.state_dict().items()):
-            digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
-            raw = value.detach().cpu().contiguous()
-            digest.update(raw.view(torch.uint8).numpy().tobytes() if raw.numel() and raw.dim() else repr(raw).encode())
+            digest.update(name.encode() + _content(value))
     return digest.hexdigest()[:16]
+
+
+def _content(value: object) -> bytes:
+    """Of what a state may hold: tensors, those of 8-bit layers in tuples, and plain values."""
+    if isinstance(value, tuple):
+        return b"".join(map(_content, value))
+    if not isinstance(value, Tensor):
+        return repr(value).encode()
+    plain = value.detach().dequantize() if value.is_quantized else value.detach()
+    raw = plain.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
+    return f"{tuple(value.shape)} {value.dtype}".encode() + raw
 
 
 def audio_set(
@@ -152,20 +161,25 @@ def encoded_set(
     empty = (
         chain.empty_plan[:, :frames].cpu()
         if config.stored_empty_plan
-        else chain.plans("", frames, [EMPTY_SEED], lambda stage, fraction: None)[0].cpu()
+        else chain.plans("", frames, [EMPTY_SEED], _quiet)[0].cpu()
     )
 
-    texts = Shards(cache / f"texts-{model_key([chain.text])}", portion.process)
-    captions = {text_key(caption): caption for caption in ("", *(clip.caption for clip in clips))}
+    by_key = {text_key(caption): caption for caption in ("", *(clip.caption for clip in clips))}
 
     def read(keys: list[str]) -> tuple[list[str], dict[str, Tensor]]:
-        states, mask = chain.text([captions[key] for key in keys])
+        states, mask = chain.text([by_key[key] for key in keys])
         return keys, {"states": states.half().cpu(), "length": mask.sum(1).cpu()}
 
-    _fill(texts, list(captions), read, portion, "captions")
+    with chain.at_work("text"):
+        texts = Shards(cache / f"texts-{model_key([chain.text])}", portion.process)
+        _fill(texts, list(by_key), read, portion, "captions")
 
-    makers = [chain.space, chain.codec, *([chain.plan_model] if plans == "model" else [])]
-    key = model_key(makers, config.mel, config.encoding, plans, frames, samples, level)
+    what = (config.mel, config.encoding, frames, samples, level)
+    if plans == "model":
+        with chain.at_work("plan_model"):
+            key = model_key([chain.space, chain.codec, chain.plan_model], config.defaults, *what)
+    else:
+        key = model_key([chain.space, chain.codec], *what)
     encoded = Shards(cache / f"encoded-{key}", portion.process)
     reader = _Reader(clips, samples / rate, rate, level, complain)
 
@@ -176,7 +190,9 @@ def encoded_set(
         sounds = sounds.to(device)
         mean, deviation = chain.space.posterior(chain.analysis(sounds))
         if plans == "model":
-            codes = _planned(chain, [reader.clips[key].caption for key in there], there, frames)
+            captions = [reader.clips[key].caption for key in there]
+            seeds = [int(key[:8], 16) % 2**31 for key in there]  # the sound's own
+            codes = chain.plan_each(captions, frames, seeds, _quiet)
         else:
             codes = acoustic_lm.encode(chain.codec, sounds[:, None])[:, :, :frames]
         row = {"mean": mean.half().cpu(), "codes": codes.to(torch.int16).cpu()}
@@ -192,13 +208,8 @@ def encoded_set(
     return EncodedSet(encoded, texts, _known(clips, encoded), empty, silence, empty_encoding)
 
 
-def _planned(chain: DualConditionedLatentDiffusion, captions: list[str], keys: list[str], frames: int) -> Tensor:
-    """A plan [n, codebooks, frames] of each caption; the seed is the sound's own."""
-    quiet: Callable[[str, float], None] = lambda stage, fraction: None  # noqa: E731
-    seeds = [int(key[:8], 16) % 2**31 for key in keys]
-    return torch.cat(
-        [chain.plans(caption, frames, [seed], quiet) for caption, seed in zip(captions, seeds, strict=True)]
-    )
+def _quiet(stage: str, fraction: float) -> None:
+    """Nobody listens."""
 
 
 def _known(clips: list[Clip], shards: Shards) -> list[Clip]:

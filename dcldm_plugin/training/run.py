@@ -16,11 +16,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 
-from dcldm_plugin.errors import Cancelled, DcldmError
+from dcldm_plugin.errors import Cancelled, DcldmError, is_out_of_memory
+from dcldm_plugin.settings import writable_folder
 from dcldm_plugin.training.base import Base, load_base, write_result
 from dcldm_plugin.training.checkpoints import room, written
 from dcldm_plugin.training.config import Config, read_config, to_toml
@@ -28,6 +28,7 @@ from dcldm_plugin.training.journal import read_log
 from dcldm_plugin.training.loop import make_accelerator, train
 from dcldm_plugin.training.page import Look, add_look, write_page
 from dcldm_plugin.training.parts import Task, build
+from dcldm_plugin.training.sound_files import read_clip
 
 EXIT_INTERRUPTED = 130
 
@@ -51,6 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (Cancelled, KeyboardInterrupt):
         print("Stopped; give the same command again to go on.", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        print("Memory ran out; set at_once in [run] to a smaller number, and give the command again.", file=sys.stderr)
+        return 1
     if folder is not None:
         print(f'The model is in {folder}; hear it: dcldm generate "…" --model {folder}')
     return 0
@@ -68,7 +74,7 @@ def run(config: Config, home: Path | None = None) -> Path | None:
     out = config.out
     accelerator.print(text)
     with room(out):
-        out.mkdir(parents=True, exist_ok=True)
+        writable_folder(out)
         if accelerator.is_main_process:
             _store(out / "train.toml", text)
         return _run(config, load_base(config, home), accelerator, text)
@@ -92,9 +98,10 @@ def _run(config: Config, base: Base, accelerator: Accelerator, text: str) -> Pat
         )
 
     def watch(step: int, last: bool) -> None:
-        looks = _looks(config, task)
+        rate = base.chain.config.mel.sample_rate
+        looks = _looks(config, task, rate)
         if looks:
-            distance = add_look(out, step, looks, base.chain.config.mel.sample_rate)
+            distance = add_look(out, step, looks, rate)
             if distance is not None:
                 print(f"step {step:,}  {distance:.2f} dB from what was recorded", file=sys.stderr, flush=True)
         write_page(out, config.title or out.name, text)
@@ -117,7 +124,7 @@ def _run(config: Config, base: Base, accelerator: Accelerator, text: str) -> Pat
     return folder
 
 
-def _looks(config: Config, task: Task) -> list[Look]:
+def _looks(config: Config, task: Task, rate: int) -> list[Look]:
     settings, rows = config.samples, task.sounds.held_out if len(task.sounds.held_out) else task.sounds.learned
     looks = []
     if settings.prompts:
@@ -125,14 +132,8 @@ def _looks(config: Config, task: Task) -> list[Look]:
     for row in rows[: settings.count]:
         clip = task.data.clips[row]
         rendered = task.render(clip.caption, int(row))
-        looks.append(Look(clip.caption, rendered, _recorded(config, task, int(row), len(rendered))))
+        looks.append(Look(clip.caption, rendered, read_clip(clip, len(rendered) / rate, rate, config.data.level)))
     return looks
-
-
-def _recorded(config: Config, task: Task, row: int, samples: int) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    from dcldm_plugin.training.sound_files import read_clip
-
-    return read_clip(task.data.clips[row], samples / 16_000, 16_000, config.data.level)
 
 
 def _tell(config: Config, task: Task, folder: Path, text: str, left_out: list[str]) -> None:

@@ -118,6 +118,18 @@ def test_the_largest_portion_that_fits_is_found(tmp_path: Path) -> None:
     assert largest[:3] == [8, 4, 2] and max(largest[3:]) == 2
 
 
+def test_weights_that_are_no_numbers_are_not_kept(tmp_path: Path) -> None:
+    def diverging(model: nn.Module, draw: Draw) -> dict[str, Tensor]:
+        return {"total": line(model, draw)["total"] * (float("inf") if draw.step == 3 else 1.0)}
+
+    torch.manual_seed(3)
+    run = Run(steps=9, batch=4, save_minutes=0.0)
+    with pytest.raises(DcldmError, match="no numbers any more at step 4"):
+        train(nn.Linear(1, 1), diverging, tmp_path, SOUNDS, run, Optimizer())
+    state = checkpoints.newest(tmp_path / "checkpoints", print)
+    assert state is not None and state["step"] == 3
+
+
 TWO = """
 import sys, torch
 from pathlib import Path
