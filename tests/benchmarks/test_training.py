@@ -7,6 +7,7 @@ measured in processor time, which other programs do not lengthen.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,22 +27,23 @@ from dcldm_plugin.training.precompute import EncodedSet, text_key
 from dcldm_plugin.training.shards import Shards
 from dcldm_plugin.training.sound_files import Clip
 
-SOUNDS, STEPS, BATCH, LATENT_STEPS = 32, 8, 8, 64
+SOUNDS, STEPS, BATCH, LATENT_STEPS = 32, 4, 8, 32
+SIZES = replace(TRANSFORMER, blocks=2)  # the built-in width; a quarter of its depth, so that it takes seconds
 LEAST_SHARE = 0.75
 
 
 def built_in_size(folder: Path) -> EncodedSet:
-    """Latents, plans and a text of the built-in model's sizes, at half its length."""
+    """Latents, plans and a text of the built-in model's widths, at a quarter of its length."""
     random = torch.Generator().manual_seed(0)
     texts, encoded = Shards(folder / "texts"), Shards(folder / "encoded")
     states = torch.randn(2, 12, TEXT_WIDTH, generator=random)
     texts.write([text_key(""), text_key("rain")], {"states": states.half(), "length": torch.tensor([2, 12])})
     clips = [Clip(f"{row}", "rain", (Item(Path("x"), "rain"),)) for row in range(SOUNDS)]
-    mean = torch.randn(SOUNDS, TRANSFORMER.latent_channels, LATENT_STEPS, 1, generator=random)
+    mean = torch.randn(SOUNDS, SIZES.latent_channels, LATENT_STEPS, 1, generator=random)
     codes = torch.randint(512, (SOUNDS, 2, 2 * LATENT_STEPS), generator=random)
     encoded.write([clip.key for clip in clips], {"mean": mean.half(), "codes": codes.to(torch.int16)})
     nothing = torch.zeros(2, 2 * LATENT_STEPS, dtype=torch.int64)
-    return EncodedSet(encoded, texts, clips, nothing, nothing, torch.zeros(2 * LATENT_STEPS, TRANSFORMER.plan_width))
+    return EncodedSet(encoded, texts, clips, nothing, nothing, torch.zeros(2 * LATENT_STEPS, SIZES.plan_width))
 
 
 class _Told(nn.Module):
@@ -56,9 +58,9 @@ def test_the_loop_costs_little_beside_the_mathematics(tmp_path: Path, capsys: py
     torch.set_num_threads(1)
     torch.manual_seed(0)
     data = built_in_size(tmp_path)
-    books = torch.randn(2, 512, TRANSFORMER.plan_width)
+    books = torch.randn(2, 512, SIZES.plan_width)
     loss = DenoiserLoss(data, books, DenoiserRecipe(drop_both=0.1))
-    model = DualTransformer(TRANSFORMER)
+    model = DualTransformer(SIZES)
 
     def looped() -> float:
         began = time.process_time()

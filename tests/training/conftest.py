@@ -71,6 +71,16 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def hisses(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four steady noises, in which there is no silence to hide in."""
+    folder = tmp_path_factory.mktemp("hisses")
+    for number in range(4):
+        noise = np.random.default_rng(number).standard_normal(round(2.56 * RATE))
+        soundfile.write(folder / f"hiss {'abcd'[number]}.wav", 0.1 * noise, RATE)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with six sounds."""
     return write_sounds(tmp_path_factory.mktemp("sounds") / "library")
