@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dcldm_plugin.backends.audiogen import installed_info
 from dcldm_plugin.backends.dcldm import DcldmBackend
+from dcldm_plugin.engine.registry import ADAPTER_FILE, describe
 from dcldm_plugin.errors import DcldmError
 from dcldm_plugin.models import assembly
 from dcldm_plugin.models.presets import PRESETS
@@ -22,18 +23,24 @@ def make(report: Report, name: str, models: Path | None = None) -> DcldmBackend:
     """
     store = Store(models or home_folder() / "models")
     parts = store.paths(name)
-    folders = assembly.Folders(
-        parts["tango"], parts["flan-t5-large"], parts.get("audiogen-medium"), parts.get("t5-large")
-    )
+    folders = assembly.Folders.of(parts)
     if name == "tango":
         chain = assembly.text_only(folders, report)
     elif name == "tango-bridge":
         chain = assembly.bridge(folders, report)
     else:  # a row that the user trained: its own part is named as the row
-        adapter = parts[name] / "adapter.safetensors"
+        adapter = parts[name] / ADAPTER_FILE
         _check_row(name, adapter)
         chain = assembly.trained(folders, adapter, report)
     return DcldmBackend(installed_info(store, name), chain)
+
+
+def make_folder(report: Report, name: str, models: Path | None = None) -> DcldmBackend:
+    """What training made of TANGO, in a folder of the user's, whose path is its name."""
+    store = Store(models or home_folder() / "models")
+    adapter = Path(name).expanduser() / ADAPTER_FILE
+    chain = assembly.trained(assembly.Folders.of(store.paths("tango-bridge")), adapter, report)
+    return DcldmBackend(describe(name), chain)
 
 
 def _check_row(name: str, path: Path) -> None:

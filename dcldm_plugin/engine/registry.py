@@ -64,6 +64,8 @@ ENTRIES = (
     *(Entry(model.info, "dcldm_plugin.backends.tango:make") for model in MODELS.values() if "tango" in model.parts),
 )
 FOLDER = "dcldm_plugin.backends.dcldm:make_folder"
+ADAPTER_FOLDER = "dcldm_plugin.backends.tango:make_folder"
+ADAPTER_FILE = "adapter.safetensors"  # is in a folder that needs TANGO beside it
 MAX_CONFIG_BYTES = 1_000_000
 
 
@@ -95,13 +97,17 @@ def describe(name: str) -> ModelInfo:
 def load(name: str, report: Report) -> Backend:
     """Build the backend of a model. Only ever called in the engine process."""
     describe(name)
-    module, _, function = (FOLDER if _is_path(name) else models()[name].factory).partition(":")
+    module, _, function = (_folder_factory(name) if _is_path(name) else models()[name].factory).partition(":")
     backend: Backend = getattr(importlib.import_module(module), function)(report, name)
     return backend
 
 
 def _is_path(name: str) -> bool:
     return any(sign in name for sign in "/\\") or name.startswith(("~", "."))
+
+
+def _folder_factory(name: str) -> str:
+    return ADAPTER_FOLDER if (Path(name).expanduser() / ADAPTER_FILE).is_file() else FOLDER
 
 
 def _describe_folder(folder: Path) -> ModelInfo:
@@ -111,8 +117,9 @@ def _describe_folder(folder: Path) -> ModelInfo:
         with path.open("rb") as file:
             config = json.loads(file.read(MAX_CONFIG_BYTES))
         mel = config["sizes"]["chain"]["mel"]
+        needs_tango = (folder / ADAPTER_FILE).is_file()
         return replace(
-            BUILTIN,
+            MODELS["dc-ldm-ag-down-up"].info if needs_tango else BUILTIN,
             name=str(folder),
             title=str(config.get("title", folder.name)),
             licence=str(config.get("licence", "not stated; see its model card")),

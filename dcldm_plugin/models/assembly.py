@@ -6,7 +6,7 @@ Each is one `DualConditionedLatentDiffusion` at full size, from folders with the
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,8 @@ from dcldm_plugin.models.bridge import PURIFY, Bridge
 from dcldm_plugin.models.dcldm import FULL_SIZE_DEFAULTS, ChainConfig, DualConditionedLatentDiffusion
 from dcldm_plugin.models.device import Placement, place, quantised
 from dcldm_plugin.models.plan import PlanModel
-from dcldm_plugin.models.tango import Encoding, load_denoiser, load_text_encoder, parameter_counts, read_adapter
+from dcldm_plugin.models.tango import Adapter, load_denoiser, load_text_encoder, parameter_counts, read_adapter
 from dcldm_plugin.models.text import T5_TOKENS, TextEncoder
-from dcldm_plugin.models.unet import Block
 from dcldm_plugin.types import Report
 
 TANGO_STEPS = 256  # 10.24 s, the one length on which TANGO was trained
@@ -41,6 +40,11 @@ class Folders:
     tokenizer: Path
     audiogen: Path | None = None
     audiogen_text: Path | None = None
+
+    @classmethod
+    def of(cls, parts: Mapping[str, Path]) -> Folders:
+        """Those of installed parts, by their names in `sources.PARTS`."""
+        return cls(parts["tango"], parts["flan-t5-large"], parts.get("audiogen-medium"), parts.get("t5-large"))
 
 
 def text_only(folders: Folders, report: Report, device: str = "auto") -> DualConditionedLatentDiffusion:
@@ -62,15 +66,20 @@ def trained(folders: Folders, adapter: Path, report: Report, device: str = "auto
 
 
 def to_train(
-    folders: Folders, places: tuple[str, ...], block: Block, encoding: Encoding, report: Report, device: str = "auto"
-) -> tuple[DualConditionedLatentDiffusion, str]:
-    """TANGO and AudioGen with an acoustic attention that does nothing yet, in float32; and TANGO's fingerprint."""
+    folders: Folders, start: Path | Adapter, report: Report, device: str = "auto"
+) -> tuple[DualConditionedLatentDiffusion, Adapter]:
+    """TANGO and AudioGen with an acoustic attention, in float32; and the header of what it will be written as.
+
+    start: a file that was trained before, or where an attention goes that does nothing yet (its base is filled in).
+    """
+    header = read_adapter(start) if isinstance(start, Path) else start
     chain = _chain(DualConditionedLatentDiffusion, folders, None, report, device)
-    chain.config = replace(chain.config, encoding=encoding)
-    denoiser, base = load_denoiser(folders.tango, places=places, block=block)
+    chain.config = replace(chain.config, encoding=header.encoding)
+    adapter = start if isinstance(start, Path) else None
+    denoiser, base = load_denoiser(folders.tango, places=header.places, block=header.block, adapter=adapter)
     chain.denoiser = denoiser
     chain.loaders["denoiser"] = lambda: denoiser  # never dropped for a fresh one: it learns
-    return chain, base
+    return chain, replace(header, base=base)
 
 
 @dataclass(frozen=True, slots=True)

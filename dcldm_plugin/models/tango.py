@@ -200,13 +200,16 @@ def fingerprint(unet: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()[:16]
 
 
-def write_adapter(denoiser: DualUNet, adapter: Adapter, path: Path) -> None:
-    """Write what of `denoiser` is not TANGO's, and its header, in the precision that it has."""
+def write_adapter(denoiser: DualUNet, adapter: Adapter, path: Path, whole: bool = False) -> None:
+    """Write what of `denoiser` is not TANGO's, and its header, in the precision that it has.
+
+    whole: all of it, since TANGO's own part was trained as well.
+    """
     trained = denoiser if adapter.condition == "plan" else denoiser.unet
     tensors = {
         name: value.detach().cpu().contiguous().clone()
         for name, value in trained.state_dict().items()
-        if NEW in name or adapter.condition == "plan"
+        if NEW in name or whole or adapter.condition == "plan"
     }
     metadata = {
         "format": ADAPTER_FORMAT,
@@ -253,7 +256,9 @@ def load_adapter(denoiser: DualUNet, base: str, path: Path) -> None:
     """Put an adapter's tensors into `denoiser`, by name. Raises `DcldmError` for another base's or places'."""
     _check_base(path, base)
     given = read_tensors(path, "an acoustic adapter")
-    places = {name: value for name, value in denoiser.unet.state_dict().items() if NEW in name}
+    own = denoiser.unet.state_dict()
+    is_whole = given.keys() == own.keys()
+    places = {name: value for name, value in own.items() if is_whole or NEW in name}
     fitting = {name for name, value in places.items() if name in given and given[name].shape == value.shape}
     if given.keys() != fitting or places.keys() != fitting:
         raise DcldmError(f"The adapter {path} does not fit the places that it names; choose another file.")

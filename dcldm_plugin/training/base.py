@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import dcldm_plugin
+from dcldm_plugin.engine.registry import ADAPTER_FILE, BUILTIN
 from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.models import assembly, checkpoint
 from dcldm_plugin.models.checkpoint import About, Sizes
@@ -29,7 +30,6 @@ from dcldm_plugin.training.config import Config
 
 BUILTIN_FOLDER = Path(dcldm_plugin.__file__).parent / "builtin"
 NEW = {"new": "transformer", "new-unet": "unet"}
-BUILTIN_LICENCE = "CC-BY-SA-4.0"
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ def load_base(config: Config, home: Path | None = None) -> Base:
     if config.base in NEW:
         chain, sizes = fresh(NEW[config.base], config.run.seed)
         return Base(config.base, chain, "", "", True, sizes)
-    if config.base == "tango":
+    if config.base == "tango" or (Path(config.base) / ADAPTER_FILE).is_file():
         return _tango(config, Store((home or home_folder()) / "models"))
     folder = BUILTIN_FOLDER if config.base == "builtin" else Path(config.base)
     if not folder.is_dir():
@@ -62,23 +62,22 @@ def load_base(config: Config, home: Path | None = None) -> Base:
     chain, version, sizes = checkpoint.read_all(folder)
     described = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     is_builtin = config.base == "builtin"
-    licence = BUILTIN_LICENCE if is_builtin else str(described.get("licence", ""))
+    licence = BUILTIN.licence if is_builtin else str(described.get("licence", ""))
     sells = is_builtin or described.get("commercial_use") is True
     return Base(config.base if is_builtin else folder.name, chain, version, licence, sells, sizes)
 
 
 def _tango(config: Config, store: Store) -> Base:
-    """TANGO with AudioGen's plans, and an acoustic attention that does nothing yet."""
-    parts = store.paths("tango-bridge")
-    folders = assembly.Folders(
-        parts["tango"], parts["flan-t5-large"], parts.get("audiogen-medium"), parts.get("t5-large")
-    )
+    """TANGO with AudioGen's plans, and an acoustic attention: one of a folder, or one that does nothing yet."""
     network = config.network
-    encoding, block = cast(Encoding, network.encoding), cast(Block, network.block)
-    chain, fingerprint = assembly.to_train(folders, network.places, block, encoding, lambda stage, fraction: None)
+    start: Path | Adapter = Path(config.base) / ADAPTER_FILE
+    if config.base == "tango":
+        block, encoding = cast(Block, network.block), cast(Encoding, network.encoding)
+        start = Adapter("", network.places, block, encoding=encoding)
+    folders = assembly.Folders.of(store.paths("tango-bridge"))
+    chain, adapter = assembly.to_train(folders, start, lambda stage, fraction: None)
     info = MODELS["tango-bridge"].info
-    adapter = Adapter(fingerprint, network.places, block, encoding=encoding)
-    return Base("tango", chain, fingerprint, info.licence, info.commercial_use, adapter=adapter)
+    return Base("tango", chain, adapter.base, info.licence, info.commercial_use, adapter=adapter)
 
 
 def write_result(base: Base, config: Config, folder: Path) -> str:
@@ -94,8 +93,8 @@ def write_result(base: Base, config: Config, folder: Path) -> str:
         if base.sizes is not None:
             return checkpoint.write(base.chain, base.sizes, folder, about)
         assert base.adapter is not None and isinstance(base.chain.denoiser, DualUNet)
-        path = folder / "adapter.safetensors"
-        write_adapter(base.chain.denoiser, base.adapter, path)
+        path = folder / ADAPTER_FILE
+        write_adapter(base.chain.denoiser, base.adapter, path, whole=config.part == "unet")
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         described: dict[str, Any] = {"format": checkpoint.FORMAT, "version": sha256[:12], **asdict(about)}
         described |= {"sha256": {"adapter": sha256}, "sizes": {"chain": asdict(base.chain.config)}}

@@ -11,6 +11,8 @@ import pytest
 import torch
 from accelerate import Accelerator
 
+from dcldm_plugin.backends.tango import make_folder
+from dcldm_plugin.engine import registry
 from dcldm_plugin.errors import DcldmError, InvalidInput
 from dcldm_plugin.models.tango import load_denoiser, read_adapter
 from dcldm_plugin.store import Store
@@ -19,6 +21,11 @@ from dcldm_plugin.training.config import Config, make_config
 from dcldm_plugin.training.draw import Draw
 from dcldm_plugin.training.loop import train
 from dcldm_plugin.training.parts import build
+from dcldm_plugin.types import GenerationRequest, Sampling
+
+
+def _quiet(stage: str, fraction: float) -> None:
+    """Nobody listens."""
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +72,34 @@ def test_an_adapter_starts_as_tango_and_learns_only_what_is_new(
     assert all(torch.equal(value, state[name]) for name, value in trained.items())
     frozen = plain.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in frozen.items())
+
+    # It is a model by its path, and a base for more.
+    name = str(tmp_path / "model")
+    info = registry.describe(name)
+    assert not info.commercial_use and "NC" in info.licence and info.name == name
+    if encoding == "ag":
+        backend = make_folder(_quiet, name, home / "models")
+        request = GenerationRequest.create("rain", seconds=0.5, seed=1, model=name, sampling=Sampling("dpm++", 2, 2.0))
+        (take,) = backend.render(request, _quiet)
+        assert take.samples.shape == (1, 8_000)
+        again = load_base(
+            make_config({"part": "adapter", "base": name, "out": "x", "data": {"source": "s"}}, tmp_path), home
+        )
+        assert all(torch.equal(value, trained[name]) for name, value in again.chain.denoiser.state_dict().items())
+
+
+def test_a_whole_u_net_is_kept_whole(home: Path, sounds: Path, tmp_path: Path) -> None:
+    config = configured(sounds, tmp_path, "unet")
+    base = load_base(config, home)
+    task = build(config, base, Accelerator(cpu=True), tmp_path / "cache", print)
+    assert all(value.requires_grad for value in task.model.parameters())
+    with torch.no_grad():
+        for value in task.model.parameters():
+            value += 0.01
+    write_result(base, config, tmp_path / "model")
+    loaded, _ = load_denoiser(home / "models" / "tango", adapter=tmp_path / "model" / "adapter.safetensors")
+    trained = base.chain.denoiser.state_dict()
+    assert all(torch.equal(value, trained[name]) for name, value in loaded.state_dict().items())
 
 
 def test_activations_of_the_u_net_computed_again_give_the_same_gradients(
