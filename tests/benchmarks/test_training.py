@@ -29,7 +29,7 @@ from dcldm_plugin.training.sound_files import Clip
 
 SOUNDS, STEPS, BATCH, LATENT_STEPS = 32, 4, 8, 32
 SIZES = replace(TRANSFORMER, blocks=2)  # the built-in width; a quarter of its depth, so that it takes seconds
-LEAST_SHARE = 0.75
+LEAST_SHARE = 0.6
 
 
 def built_in_size(folder: Path) -> EncodedSet:

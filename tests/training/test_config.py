@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from dcldm_plugin.errors import InvalidInput
+from dcldm_plugin.training import config as config_module
 from dcldm_plugin.training.config import PARTS, DenoiserRecipe, make_config, read_config, to_toml
 
 HERE = Path("/somewhere").absolute()
@@ -42,6 +43,18 @@ def test_paths_are_relative_to_the_file() -> None:
     assert config.out == HERE / "o" and config.data.clips == HERE / "c"
     assert config.base == str(HERE.parent / "other")
     assert configured(base="tango").base == "tango"
+
+
+CONFIGS = sorted((Path(config_module.__file__).parent / "configs").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_our_own_configurations_are_right(path: Path) -> None:
+    config = read_config(path)
+    assert config.out.parent == path.parent
+    if path.stem[0] in "234":  # each begins with what the one before it leaves
+        before = read_config(CONFIGS[CONFIGS.index(path) - 1])
+        assert config.base == str(before.out / "model")
 
 
 def test_a_budget_of_the_users_own_takes_the_place_of_the_default() -> None:

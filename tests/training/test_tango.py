@@ -23,6 +23,8 @@ from dcldm_plugin.training.loop import train
 from dcldm_plugin.training.parts import build
 from dcldm_plugin.types import GenerationRequest, Sampling
 
+pytestmark = pytest.mark.timeout(900)
+
 
 def _quiet(stage: str, fraction: float) -> None:
     """Nobody listens."""
@@ -36,6 +38,15 @@ def home(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     Store(folder / "models").install_from("tango-bridge", source, lambda line: None)
     # The tiny U-Net's sizes; the published folder has no such file, and means TANGO's own.
     shutil.copytree(source / "tango" / "configs", folder / "models" / "tango" / "configs")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sounds(sounds: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two of the sounds: TANGO's ten seconds take their time."""
+    folder = tmp_path_factory.mktemp("two")
+    for path in sorted(sounds.iterdir())[:2]:
+        shutil.copy(path, folder)
     return folder
 
 
