@@ -1,4 +1,4 @@
-"""`dcldm install ardour` and `dcldm uninstall ardour`: our scripts into a DAW's configuration, and out again.
+"""`dcldm install` and `dcldm uninstall`: our scripts into a DAW's own folder, and out again.
 
 What was written is recorded beside it, with check sums: a file that somebody else wrote, changed or made with
 a newer version of ours is never touched, and uninstalling takes away exactly what installing has put there.
@@ -11,18 +11,21 @@ import json
 import os
 import re
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
-from bridge import ui_scripts
+from bridge import install_live, install_reaper, ui_scripts
 from bridge.ardour import spool_folder
+from bridge.handshake import wait_for
 from bridge.host import HostError
 from bridge.running import ardour_runs
 from bridge.spool import lines
 from dcldm_plugin import __version__, settings
 from dcldm_plugin.commands import Parser
+from dcldm_plugin.commands.doctor import live_library, reaper_folder
 from dcldm_plugin.errors import InvalidInput
 
 SCRIPTS = ("dcldm_generate.lua", "dcldm_watch.lua")
@@ -126,9 +129,11 @@ def find_config() -> Path:
 
 
 def install_main(arguments: Sequence[str]) -> int:
-    """`dcldm install ardour [--config DIR] [--port N] [--home DIR]`."""
+    """`dcldm install ardour|reaper|live [--path DIR] [--port N] [--wait S] [--home DIR]`."""
     options = _parser("install").parse_args(arguments)
     known = settings.load(options.home)
+    if options.host != "ardour":
+        return _install_scripts(options, known)
     config = (options.config or find_config()).absolute()
     port = options.port or known.osc_port
     if not 1024 <= port <= 65_535:
@@ -151,10 +156,15 @@ def install_main(arguments: Sequence[str]) -> int:
 
 
 def uninstall_main(arguments: Sequence[str]) -> int:
-    """`dcldm uninstall ardour [--config DIR]`."""
+    """`dcldm uninstall ardour|reaper|live [--path DIR]`."""
     options = _parser("uninstall").parse_args(arguments)
-    config = (options.config or find_config()).absolute()
-    for path in uninstall(config):
+    if options.host == "ardour":
+        config = (options.config or find_config()).absolute()
+        left = uninstall(config)
+    else:
+        config = _folder(options)
+        left = _SCRIPTED[options.host][0].uninstall(config)
+    for path in left:
         print(f"{path} was changed since it was installed, so it was left; delete it if you don't need it.")
     print(f"The scripts were taken out of {config}.")
     return 0
@@ -162,11 +172,56 @@ def uninstall_main(arguments: Sequence[str]) -> int:
 
 def _parser(command: str) -> Parser:
     parser = Parser(command, "Our scripts in a DAW: put them there, or take exactly those away again.")
-    parser.add_argument("host", choices=["ardour"])
-    parser.add_argument("--config", type=Path, help="Ardour's own folder, such as ~/.config/ardour7")
+    parser.add_argument("host", choices=["ardour", *_SCRIPTED])
+    parser.add_argument(
+        "--path",
+        "--config",
+        dest="config",
+        type=Path,
+        metavar="DIR",
+        help="the DAW's own folder: Ardour's configuration, REAPER's resource folder, Live's User Library",
+    )
     if command == "install":
         parser.add_argument("--port", type=int, help="UDP port that `dcldm serve` listens on")
+        parser.add_argument("--wait", type=float, default=0.0, metavar="S", help="wait S seconds for REAPER or Live")
     return parser
+
+
+# Name -> its installer, where its folder is found, and what that is called.
+_SCRIPTED = {
+    "reaper": (install_reaper, reaper_folder, "REAPER's resource folder"),
+    "live": (install_live, live_library, "Ableton Live's User Library"),
+}
+
+
+def _folder(options: Namespace) -> Path:
+    _, find, called = _SCRIPTED[options.host]
+    found: Path | None = options.config or find(Path.home())
+    if found is None:
+        raise HostError(f"{called} was not found; start the program once, or name that folder with --path.")
+    return found.absolute()
+
+
+def _install_scripts(options: Namespace, known: settings.Settings) -> int:
+    """REAPER or Live: write, say what is left to do, and see whether the DAW answers."""
+    installer = _SCRIPTED[options.host][0]
+    port = options.port or known.osc_port
+    if not 1024 <= port <= 65_535:
+        raise InvalidInput("The port must be a whole number from 1024 to 65535.")
+    for path in installer.install(_folder(options), known, port):
+        print(path)
+    print(installer.STEPS, "Leave `dcldm serve`, or the window, running beside it.", flush=True)
+    if options.wait <= 0:
+        print(f"Then `dcldm install {options.host} --wait 60` tells whether it answers.")
+        return 0
+    answered = wait_for(options.host, port, options.wait)
+    if answered is None:
+        raise HostError(
+            f"Nothing was heard within {options.wait:g} s. The scripts are in place: do the step above, see that "
+            "`dcldm serve` or the window runs, and try again."
+        )
+    print(f"{answered} answers: it works.")
+    return 0
 
 
 def _config_parent() -> Path:

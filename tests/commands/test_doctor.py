@@ -133,5 +133,8 @@ def test_daws_are_found_by_their_folders(tmp_path: Path) -> None:
         assert str(folder) not in {check.detail for check in found(tmp_path).values()}
         folder.mkdir(parents=True)
     checks = found(tmp_path)
-    assert checks["Ableton Live"] == Check("Ableton Live", True, str(live))
+    advice = f"{live}; run `dcldm install live` to prompt from inside"
+    assert checks["Ableton Live"] == Check("Ableton Live", True, advice)
+    (live / "Remote Scripts" / "DCLDM").mkdir(parents=True)
+    assert found(tmp_path)["Ableton Live"].detail == f"{live}, with our scripts"
     assert checks["REAPER"].ok
