@@ -445,7 +445,7 @@ class FakeReaper:
 
     def MB(self, text: str, title: str, kind: int) -> int:
         self.messages.append(text)
-        return 1
+        return 1  # OK
 
     def GetUserInputs(self, title: str, count: int, captions: str, defaults: str) -> tuple[bool, str]:
         assert 1 <= count <= 16 and defaults.count("\n") == count - 1

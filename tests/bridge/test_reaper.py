@@ -26,6 +26,7 @@ from bridge.outbox import Outbox, decode
 from bridge.program import running
 from bridge.reaper import DRAIN, IDS, ReaperHost, command_id, spool_folder
 from bridge.spool import lines
+from dcldm_plugin.cues import read_sheet
 from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.jobs import JobState
 from dcldm_plugin.settings import Settings
@@ -119,6 +120,9 @@ class App:
         self.outbox = Outbox(self.host.outbox, self.receive)
 
     def receive(self, address: str, arguments: Sequence[Any], peer: Peer) -> None:
+        if address.startswith("/dcldm/cues"):
+            self.messages.append((address, {"arguments": list(arguments)}))
+            return
         row = next(row for row in TABLE if row.address == address)
         values = read(row.arguments, arguments)
         self.messages.append((address, values))
@@ -531,12 +535,47 @@ def test_like_this_goes_beside_what_it_follows(daw: Daw, app: App, tmp_path: Pat
     assert (sent["track"], sent["item"], sent["position"]) == ("", "", round(1.75 * RATE))
 
 
+def test_markers_regions_and_empty_items_become_a_cue_sheet(daw: Daw, app: App, tmp_path: Path) -> None:
+    target = set_up(daw, app)
+    daw.reaper.project.markers = [
+        (False, 1.5, 0.0, 'sfx: a "slam", then'),
+        (True, 3.0, 4.25, "sfx: rain"),
+        (False, 5.0, 0.0, "verse"),
+        (False, 6.0, 0.0, "sfx: "),
+    ]
+    empty = daw.add_item(None, position=8.0, length=2.0, notes="sfx: wind\nin trees")
+    sent = act(daw, app, "spot", "markers regions items\nsfx: \n5\n2\npeak")
+    id, path, *rest = sent["arguments"]
+    track = empty.track.guid
+    assert rest == ["reaper", target.project, RATE, "", "", track, 5.0, 2, "peak"]
+    assert Path(path).read_text() == (
+        f'time,length,prompt,track\n1.500000000,,"a ""slam"", then","{track}"\n'
+        f'3.000000000,1.250000000,"rain","{track}"\n8.000000000,2.000000000,"wind in trees","{track}"\n'
+    )
+    sheet = read_sheet(Path(path))
+    assert [(float(cue.at), cue.seconds) for cue in sheet.cues] == [(1.5, 10.0), (3.0, 1.25), (8.0, 2.0)]
+    count = len(app.messages)
+    app.host.show(News(id, target.project, "preview", "3 cues, 6 clips: | 00:00:01:12 slam"))
+    until(lambda: ("/dcldm/cues", {"arguments": [id]}) in app.messages[count:])
+    assert daw.reaper.messages == ["3 cues, 6 clips:\n00:00:01:12 slam"]
+
+
+def test_spot_selected_tracks_and_a_file(daw: Daw, app: App, tmp_path: Path) -> None:
+    set_up(daw, app)
+    daw.reaper.project.tracks.append(daw.fake.Track("Wind in trees", selected=True))
+    daw.reaper.project.cursor = 2.0
+    sent = act(daw, app, "spot", "tracks\n\n5\n1\nstart")
+    assert '2.000000000,,"Wind in trees"' in Path(sent["arguments"][1]).read_text()
+    assert act(daw, app, "spot", "sheet\n\n5\n1\nstart", "/films/cues.csv")["arguments"][1] == "/films/cues.csv"
+
+
 @pytest.mark.parametrize(
     ("script", "answer", "sentence"),
     [
         ("retexture", None, "Select an item with audio first."),
         ("generate", "rain\nlong\n1\nstart", '"long" is not a number'),
         ("generate", "rain\n1\n1.5\nstart", '"1.5" is not a whole number'),
+        ("spot", "markers\n\n5\n1\nstart", "There is nothing of that kind"),
         ("cancel", None, "Nothing was asked for here yet."),
     ],
 )

@@ -17,7 +17,10 @@ local function show_news ()
   for id, project, status, message in text:gmatch ("job=([^\t\n]*)\t([^\t\n]*)\t([^\t\n]*)\t([^\n]*)\n") do
     if project == key or project == "" then
       shown[id] = status .. message
-      if not first and before[id] ~= shown[id] then  -- what was said before this began is old
+      local news = not first and before[id] ~= shown[id]  -- what was said before this began is old
+      if news and status == "preview" then                -- of a cue sheet, which was asked for just now
+        if reaper.MB ((message:gsub (" | ", "\n")), "DC-LDM: Spot cues", 1) == 1 then lib.send (nil, "/dcldm/cues", id) end
+      elseif news then
         reaper.Help_Set ("DC-LDM: " .. message, false)
         if status == "error" then reaper.ShowConsoleMsg ("DC-LDM: " .. message .. "\n") end
       end
