@@ -6,8 +6,10 @@ The home folder is `--home`, else `$DCLDM_HOME`, else the platform's folder for 
 
 from __future__ import annotations
 
+import json
 import math
 import os
+import re
 import shutil
 import tempfile
 import tomllib
@@ -83,6 +85,36 @@ def load(home: Path | None = None) -> Settings:
     if unknown := sorted(values.keys() - readers.keys()):
         raise InvalidInput(f"{file} has the unknown key {unknown[0]!r}; the keys are: {', '.join(sorted(readers))}.")
     return replace(defaults, **{key: _read(file, key, value, readers) for key, value in values.items()})
+
+
+def save(home: Path, changes: Mapping[str, str | int | float | bool]) -> Settings:
+    """Write changed values into the settings file, whose other lines and comments stay; the settings as they are then.
+
+    Raises `InvalidInput` for a value that can't be, or if the file is written in a way that can't be changed
+    line by line; then nothing is written.
+    """
+    file = home_folder(home) / FILE_NAME
+    readers = _readers(home_folder(home))
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    for key, value in changes.items():
+        _read(file, key, value, readers)
+        line = f"{key} = {json.dumps(value, ensure_ascii=False)}"  # for these types JSON's words are TOML's
+        places = [number for number, old in enumerate(lines) if re.match(rf"\s*{key}\s*=", old)]
+        if places:
+            lines[places[0]] = line
+        else:
+            lines.append(line)
+    text = "\n".join([*lines, ""])
+    try:
+        understood = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidInput(f"{file} is written in a way that can't be changed from here; edit it by hand.") from error
+    if any(understood.get(key) != value for key, value in changes.items()):
+        raise InvalidInput(f"{file} is written in a way that can't be changed from here; edit it by hand.")
+    part = writable_folder(file.parent) / f"{FILE_NAME}.part"
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, file)
+    return load(home)
 
 
 def writable_folder(folder: Path, needed_bytes: int = 0) -> Path:

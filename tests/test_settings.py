@@ -15,6 +15,7 @@ from dcldm_plugin.settings import (
     instance_runs,
     load,
     only_instance,
+    save,
     writable_folder,
 )
 
@@ -143,3 +144,22 @@ def test_a_second_instance_is_told_what_to_do(tmp_path: Path) -> None:
 def test_two_homes_are_two_instances(tmp_path: Path) -> None:
     with only_instance(load(tmp_path / "one")), only_instance(load(tmp_path / "two")):
         pass
+
+
+def test_saving_changes_its_lines_and_no_others(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('# mine\nmodel = "tone"  # quick\nosc_port = 9000\n')
+    saved = save(tmp_path, {"osc_port": 9001, "library_folder": 'a "quoted" ünïcode'})
+    assert saved == load(tmp_path)
+    assert saved.osc_port == 9001 and saved.library_folder == tmp_path / 'a "quoted" ünïcode'
+    assert file.read_text(encoding="utf-8").startswith('# mine\nmodel = "tone"  # quick\nosc_port = 9001\n')
+
+
+def test_what_cannot_be_saved_changes_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('model = """\nosc_port = 1\ntone"""\n')
+    before = file.read_text()
+    for changes in ({"osc_port": 80}, {"osc_port": 9000}):
+        with pytest.raises(InvalidInput):
+            save(tmp_path, changes)
+    assert file.read_text() == before

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+from PyQt6 import sip
 from PyQt6.QtCore import QSettings, Qt, QTimer
 from PyQt6.QtGui import QGuiApplication
 from PyQt6.QtWidgets import QApplication
@@ -39,6 +40,13 @@ def main(arguments: Sequence[str]) -> int:
         osc, problem = _socket(port)
         stack.callback(osc.stop)
         application = make_application()
+        # Python handles signals only while it runs: a timer lets it, now and then, and ends what has begun by then.
+        asked_to_stop: list[int] = []
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda number, _: asked_to_stop.append(number))
+        awake = QTimer()
+        awake.timeout.connect(lambda: application.quit() if asked_to_stop else None)
+        awake.start(200)
         stored = QSettings(str(settings.home / STORED), QSettings.Format.IniFormat)
         theme.apply(application, str(stored.value("theme", "system")))
         program = stack.enter_context(running(settings, osc))
@@ -46,17 +54,13 @@ def main(arguments: Sequence[str]) -> int:
         if problem:
             window.say(problem, bad=True)
         window.show()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: application.quit())
-        # Python handles signals only while it runs: let it, now and then.
-        awake = QTimer()
-        awake.timeout.connect(lambda: None)
-        awake.start(250)
         try:
             return application.exec()
         finally:
             awake.stop()
             window.shut()
+            sip.delete(window)  # before the application object, whatever order Python would choose
+            theme.forget()
 
 
 def make_application() -> QApplication:

@@ -40,6 +40,15 @@ COMMANDS = (
     Command("place_again", "Place again", "Ctrl+Shift+P", "Place"),
     Command("reveal", "Show the file in its folder", "Ctrl+Shift+R", "Place"),
     Command("copy_path", "Copy the file's path", "Ctrl+Shift+C", "Place"),
+    Command("favourite", "Favourite", "F", "Choose"),
+    *(
+        Command(f"rate_{stars}", f"{stars} stars" if stars > 1 else "One star", str(stars), "Choose")
+        for stars in range(1, 6)
+    ),
+    Command("rate_0", "No stars", "0", "Choose"),
+    Command("reject", "Reject", "Del", "Choose"),
+    Command("undo", "Undo the last rejection", "Ctrl+Z", "Choose"),
+    Command("rename", "Rename the file", "F2", "Choose"),
     Command("regenerate", "Regenerate", "R", "Vary"),
     Command("vary", "Vary by the distance that is set", "V", "Vary"),
     Command("repair", "Repair the marked range", "Shift+R", "Vary"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from PyQt6.QtCore import Qt, pyqtSignal
+from PyQt6.QtCore import Qt, pyqtBoundSignal, pyqtSignal
 from PyQt6.QtGui import QAction
 from PyQt6.QtWidgets import (
     QComboBox,
@@ -16,6 +16,7 @@ from PyQt6.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLabel,
+    QLineEdit,
     QPushButton,
     QScrollArea,
     QSizePolicy,
@@ -60,6 +61,8 @@ class Detail(QFrame):
 
     asked = pyqtSignal(object)
     lineage = pyqtSignal(str)
+    renamed = pyqtSignal(str)  # another name for the file of the clip
+    noted = pyqtSignal(str)
 
     def __init__(self, actions: Mapping[str, QAction]) -> None:
         super().__init__()
@@ -86,6 +89,15 @@ class Detail(QFrame):
         self._parent_button = QPushButton()
         self._parent_button.setObjectName("link")
         self._parent_button.clicked.connect(self._go_to_parent)
+        self.name, self.notes = QLineEdit(), QLineEdit()
+        hint(self.name, "File name", "Another name for the file; the library writes it as file systems can take it")
+        self.notes.setPlaceholderText("Notes")
+        hint(self.notes, "Notes")
+        self.name.editingFinished.connect(lambda: self._edited(self.name, self.renamed))
+        self.notes.editingFinished.connect(lambda: self._edited(self.notes, self.noted))
+        self._words_of_user = QHBoxLayout()
+        self._words_of_user.addWidget(self.name, 3)
+        self._words_of_user.addWidget(self.notes, 2)
         self.wave = WaveEditor()
         self.wave.marked.connect(lambda *_: self._update_words())
         self.wave.seeked.connect(lambda *_: self._update_words())
@@ -96,6 +108,7 @@ class Detail(QFrame):
         layout.addWidget(self.facts)
         layout.addWidget(self.problem)
         layout.addWidget(self._parent_button, 0, Qt.AlignmentFlag.AlignLeft)
+        layout.addLayout(self._words_of_user)
         layout.addWidget(self.wave, 1)
         layout.addLayout(self._transport(actions))
         layout.addWidget(self._controls(actions))
@@ -199,8 +212,22 @@ class Detail(QFrame):
         failed = row is not None and row.group.job is not None and bool(row.group.job.error)
         self.problem.setVisible(failed)
         self.problem.setText(status if failed else "")
+        for field, text in (
+            (self.name, clip.path.stem if clip else ""),
+            (self.notes, clip.marks.notes if clip else ""),
+        ):
+            field.setVisible(clip is not None)
+            if not field.hasFocus() or not field.isModified():
+                field.setText(text)
+                field.setCursorPosition(0)
         self._show_parent(clip)
         self._update_words()
+
+    @staticmethod
+    def _edited(field: QLineEdit, changed: pyqtBoundSignal) -> None:
+        if field.isModified():
+            field.setModified(False)
+            changed.emit(field.text())
 
     def _facts(self, row: Row | None, outline: Outline | None, info: ModelInfo | None) -> str:
         if row is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from PyQt6.QtCore import QTimer, pyqtSignal
-from PyQt6.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QPushButton, QWidget
+from PyQt6.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from bridge.host import Host
 from dcldm_plugin.errors import DcldmError
@@ -59,10 +59,7 @@ def state_of(name: str, said: Mapping[str, Any]) -> HostState:
     """From what `Host.describe` says. Of several open sessions, the first is meant."""
     if "folder" in said:
         return HostState(name, True, folder=str(said["folder"]))
-    sessions = said.get("sessions") or {}
-    if not isinstance(sessions, Mapping):
-        sessions = {str(project): {} for project in sessions}
-    for project, hello in sessions.items():
+    for project, hello in said["sessions"].items():
         return HostState(
             name,
             True,
@@ -84,9 +81,12 @@ class HostBar(QWidget):
         self._hosts = hosts
         self._states = {name: state_of(name, host.describe()) for name, host in hosts.items()}
         self.user_chose = chosen in hosts
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.setSpacing(4)
+        layout = QHBoxLayout()
         layout.setSpacing(4)
+        whole.addLayout(layout)
         self._group = QButtonGroup(self)
         self._group.setExclusive(True)
         self._buttons: dict[str, QPushButton] = {}
@@ -101,7 +101,8 @@ class HostBar(QWidget):
         self._words.setObjectName("dim")
         self._words.setAccessibleName("Where clips go")
         self._words.setSizePolicy(self._words.sizePolicy().Policy.Ignored, self._words.sizePolicy().Policy.Preferred)
-        layout.addWidget(self._words, 1)
+        whole.addWidget(self._words)
+        layout.addStretch(1)
         set_up = QPushButton("Set up …")
         set_up.setObjectName("flat")
         hint(set_up, "Set up a DAW", "Put our scripts into a DAW")

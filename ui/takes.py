@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
 
 from PyQt6.QtCore import QAbstractListModel, QModelIndex, Qt, pyqtSignal
 
@@ -50,7 +49,8 @@ class Group:
         return list(range(len(self.request.seeds))) if self.pending else sorted(self.clips)
 
 
-class Row(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Row:
     group: Group
     index: int
 
@@ -75,6 +75,30 @@ def local_time(created: str) -> datetime | None:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which clips are listed."""
+
+    text: str = ""
+    favourite: bool = False
+    min_rating: int = 0
+    rejected: bool = False
+
+    @property
+    def is_all(self) -> bool:
+        return self == Filter()
+
+    def read(self, library: Library, offset: int) -> list[Clip]:
+        return library.clips(
+            text=self.text,
+            favourite=self.favourite or None,
+            min_rating=self.min_rating,
+            rejected=self.rejected,
+            limit=PAGE,
+            offset=offset,
+        )
+
+
 class TakesModel(QAbstractListModel):
     """Rows of the list. `loaded` is emitted when it was read anew."""
 
@@ -85,21 +109,19 @@ class TakesModel(QAbstractListModel):
         self._session, self._library = session, library
         self._groups: dict[str, Group] = {}
         self._rows: list[Row] = []
-        self._text = ""
+        self._filter = Filter()
         self._read = 0  # clips of the library
         self._more = False
         self._jobs: list[Job] = []  # newest first: those that are older than what was read of the library
 
     # Reading
 
-    def load(self, text: str = "") -> None:
-        """Read jobs and clips anew; with `text`, only those whose words hold it."""
+    def load(self, wanted: Filter | None = None) -> None:
+        """Read jobs and clips anew, those that are wanted or all that are not rejected."""
         self.beginResetModel()
-        self._text = text
+        self._filter = wanted = wanted or Filter()
         self._groups, self._rows, self._read, self._more = {}, [], 0, True
-        words = text.casefold().split()
-        jobs = self._session.jobs()
-        self._jobs = [job for job in jobs if all(word in job.request.prompt.text.casefold() for word in words)]
+        self._jobs = self._session.jobs()
         for group in self._next_page():
             self._rows += [Row(group, HEADING), *(Row(group, index) for index in group.indices())]
         self.endResetModel()
@@ -117,7 +139,7 @@ class TakesModel(QAbstractListModel):
 
     def _next_page(self) -> list[Group]:
         """Groups that were not known before; what belongs to known ones is put there."""
-        clips = self._library.clips(text=self._text, limit=PAGE, offset=self._read)
+        clips = self._filter.read(self._library, self._read)
         self._read += len(clips)
         self._more = len(clips) == PAGE
         oldest = clips[-1].created if self._more else ""
@@ -133,15 +155,21 @@ class TakesModel(QAbstractListModel):
                 known.clips[clip.index] = clip
                 self._sync(known)
             elif clip.request is not None:
-                job = by_id.get(clip.request_id)
                 group = new.get(clip.request_id)
                 if group is None:
-                    group = new[clip.request_id] = Group(job.request if job else clip.request, clip.created, job)
+                    earlier = by_id.get(clip.request_id)
+                    request = earlier.request if earlier is not None else clip.request
+                    group = new[clip.request_id] = Group(request, clip.created, earlier)
                 group.clips[clip.index] = clip
         ordered = sorted(new.values(), key=lambda group: group.created, reverse=True)
-        shown = [group for group in ordered if group.clips or group.job is not None]
+        shown = [group for group in ordered if group.clips or (self._filter.is_all and self._worth_a_row(group))]
         self._groups |= {group.id: group for group in shown}
         return shown
+
+    @staticmethod
+    def _worth_a_row(group: Group) -> bool:
+        """Whether a request without clips is shown: while it can still become something, or says what went wrong."""
+        return group.job is not None and (group.pending or not group.job.clip_ids)
 
     # What happens
 
@@ -149,7 +177,7 @@ class TakesModel(QAbstractListModel):
         job = event.job
         group = self._groups.get(job.id)
         if group is None:
-            if self._text:
+            if not self._filter.is_all:
                 return  # it is found when the search is over
             group = self._groups[job.id] = Group(job.request, job.created, job)
             self.beginInsertRows(QModelIndex(), 0, 0)
@@ -172,6 +200,23 @@ class TakesModel(QAbstractListModel):
             group.clips[event.clip.index] = event.clip
             self._read += 1
             self._sync(group)
+
+    def clip_changed(self, clip: Clip) -> None:
+        """Show a clip with what is said of it now; one that does not belong here any more leaves the list."""
+        group = self._groups.get(clip.request_id)
+        if group is None or clip.index not in group.clips:
+            return
+        if self._filter.rejected == clip.marks.rejected:
+            group.clips[clip.index] = clip
+        else:
+            del group.clips[clip.index]
+            self._read -= 1
+        self._sync(group)
+        if not group.indices() and not self._worth_a_row(group):
+            start = self._start(group)
+            self.beginRemoveRows(QModelIndex(), start, start)
+            del self._rows[start], self._groups[group.id]
+            self.endRemoveRows()
 
     def _sync(self, group: Group) -> None:
         """Let a group that is in the list have just the rows that it should."""
@@ -244,6 +289,10 @@ class TakesModel(QAbstractListModel):
             return f"{row.group.request.prompt.text}; {there} alternates; {self.status(row.group)}"
         clip = row.clip
         state = f"{clip.seconds:.1f} seconds" if clip is not None else "not ready yet"
+        if clip is not None and clip.marks.favourite:
+            state += ", favourite"
+        if clip is not None and clip.marks.rating:
+            state += f", {clip.marks.rating} stars"
         return f"Alternate {letter(row.index)} of {row.group.request.prompt.text}, {state}"
 
     def status(self, group: Group) -> str:

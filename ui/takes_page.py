@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from PyQt6.QtCore import QModelIndex, QPoint, QSettings, Qt, QTimer, QUrl, pyqtSignal
 from PyQt6.QtGui import QAction, QDesktopServices, QDragEnterEvent, QDropEvent, QGuiApplication, QImage, QResizeEvent
 from PyQt6.QtWidgets import (
+    QComboBox,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -37,10 +39,16 @@ from ui.hosts import HostBar
 from ui.prompt import PromptPanel
 from ui.signals import Background, SessionSignals
 from ui.sound import Outlines, read_samples
-from ui.takes import Group, Row, TakesModel
+from ui.takes import Filter, Group, Row, TakesModel
 from ui.takes_view import TakesView, hint
 from ui.welcome import Welcome
 
+FILTERS = (
+    ("All", Filter()),
+    ("Favourites", Filter(favourite=True)),
+    ("3 stars or more", Filter(min_rating=3)),
+    ("Rejected", Filter(rejected=True)),
+)
 SEARCH_MILLISECONDS = 150  # of quiet after which a search begins
 SEEK_SECONDS = 0.5
 WIDE = 900  # from this width on, the current take stands beside the list
@@ -65,7 +73,6 @@ class TakesPage(QWidget):
         self.setAcceptDrops(True)
         self._program, self._background, self._hosts, self._commands = program, background, hosts, commands
         self._session, self._library = program.session, program.library
-        self._stored = stored
         self.outlines = Outlines(program.settings.home / "outlines.sqlite", background)
         self.audition = Audition(self.outlines, background)
         self.prompt = PromptPanel(program.settings.model)
@@ -75,8 +82,10 @@ class TakesPage(QWidget):
         self.place = tool(commands["place"], "insert")
         self.prompt.add_tool(self.place)
         self._pictures: tuple[str, QImage] | None = None
+        self._undo: list[str] = []  # ids of the clips that were rejected last
         self._build()
         self._connect(signals)
+        self.audition.player.device = str(stored.value("device", ""))
         self.model.load()
         self._offer_interrupted()
         self.prompt.prompt.set_history([job.request.prompt.text for job in self._session.jobs()])
@@ -88,6 +97,10 @@ class TakesPage(QWidget):
         self.search.setClearButtonEnabled(True)
         hint(self.search, "Search takes")
         self.welcome = Welcome()
+        self.show_only = QComboBox()
+        for words, wanted in FILTERS:
+            self.show_only.addItem(words, wanted)
+        hint(self.show_only, "Which takes")
         self._list = QStackedWidget()
         self._list.addWidget(self.welcome)
         self._list.addWidget(self.view)
@@ -109,7 +122,11 @@ class TakesPage(QWidget):
         column.setSpacing(8)
         column.addWidget(self.prompt)
         column.addWidget(self._banner)
-        column.addWidget(self.search)
+        find = QHBoxLayout()
+        find.setSpacing(6)
+        find.addWidget(self.search, 1)
+        find.addWidget(self.show_only)
+        column.addLayout(find)
         column.addWidget(self._list, 1)
         self._splitter = QSplitter(Qt.Orientation.Vertical)
         self._splitter.setHandleWidth(8)
@@ -128,7 +145,8 @@ class TakesPage(QWidget):
         signals.progress.connect(self.model.progress)
         signals.clip_ready.connect(self._clip_ready)
         self.search.textChanged.connect(lambda: self._search_timer.start())
-        self._search_timer.timeout.connect(lambda: self.model.load(self.search.text()))
+        self._search_timer.timeout.connect(self._reload)
+        self.show_only.currentIndexChanged.connect(lambda _: self._reload())
         self.model.loaded.connect(self._list_changed)
         self.model.rowsInserted.connect(self._list_changed)
         self.prompt.asked.connect(self.generate)
@@ -145,6 +163,8 @@ class TakesPage(QWidget):
         self.outlines.ready.connect(lambda key: self._show_current() if self._is_current(key) else None)
         self.detail.asked.connect(self.vary)
         self.detail.lineage.connect(self._go_to_clip)
+        self.detail.renamed.connect(lambda name: self._try(lambda: self._rename(name)))
+        self.detail.noted.connect(lambda words: self._try(lambda: self._mark(notes=words)))
         self.detail.wave.seeked.connect(self._seek_to)
         self.detail.wave.marked.connect(lambda *_: self._loop_changed())
         self.audition.moved.connect(self._heard)
@@ -170,9 +190,14 @@ class TakesPage(QWidget):
             "reveal": self._reveal,
             "copy_path": self._copy_paths,
             "like": self._like,
+            "favourite": lambda: self._star(self.view.selected_clips()),
+            "reject": self._reject,
+            "undo": self._undo_reject,
+            "rename": self._edit_name,
+            **{f"rate_{stars}": partial(self._mark, rating=stars) for stars in range(6)},
         }
         for name, function in does.items():
-            act[name].triggered.connect(lambda _=False, function=function: self._try(function))
+            act[name].triggered.connect(partial(self._try, function))
         for name in ("loop", "match"):
             act[name].toggled.connect(lambda _: self._loop_changed())
         act["spectrogram"].toggled.connect(lambda _: self._show_picture())
@@ -214,9 +239,10 @@ class TakesPage(QWidget):
         self._try(submit)
 
     def _submit(self, request: GenerationRequest) -> None:
-        if self.search.text():
+        if not self._filter.is_all:
             self.search.clear()
-            self.model.load()
+            self.show_only.setCurrentIndex(0)
+            self._reload()
         self._session.submit(request)
 
     def _example(self, words: str) -> None:
@@ -256,6 +282,7 @@ class TakesPage(QWidget):
             "place_again": lambda: self._session.place_again(job_id),
             "earlier": lambda: self._session.move(job_id, -1),
             "later": lambda: self._session.move(job_id, 1),
+            "star": lambda: self._star([row.clip] if row.clip is not None else []),
         }
         self._try(does[name])
 
@@ -280,7 +307,11 @@ class TakesPage(QWidget):
     def _resume_interrupted(self) -> None:
         self._banner.hide()
         for job_id in reversed(self._interrupted):
-            self._try(lambda job_id=job_id: self._session.resume(job_id))
+            self._try(partial(self._session.resume, job_id))
+
+    def _edit_name(self) -> None:
+        self.detail.name.setFocus()
+        self.detail.name.selectAll()
 
     # Hearing
 
@@ -337,9 +368,7 @@ class TakesPage(QWidget):
         if clip is not None and clip.id == clip_id:
             self.detail.wave.set_position(self.audition.seconds)
             self.detail.time.setText(f"{self.audition.seconds:.2f}")
-        viewport = self.view.viewport()
-        if viewport is not None:
-            viewport.update()
+        self.view.redraw()
 
     # What is current
 
@@ -393,10 +422,62 @@ class TakesPage(QWidget):
         else:
             self.said.emit("That clip is not in the library any more.", True)
 
+    @property
+    def _filter(self) -> Filter:
+        return replace(FILTERS[self.show_only.currentIndex()][1], text=self.search.text())
+
+    def _reload(self) -> None:
+        self._search_timer.stop()
+        self.model.load(self._filter)
+
     def _list_changed(self) -> None:
-        empty = self.model.rowCount() == 0 and not self.search.text()
+        empty = self.model.rowCount() == 0 and self._filter.is_all
         self._list.setCurrentWidget(self.welcome if empty else self.view)
-        self.search.setVisible(not empty)
+        for widget in (self.search, self.show_only):
+            widget.setVisible(not empty)
+
+    # Choosing
+
+    def _mark(self, **marks: bool | int | str) -> None:
+        """Say something of all selected clips."""
+        for clip in self.view.selected_clips():
+            self.model.clip_changed(self._library.mark(clip.id, **marks))  # type: ignore[arg-type]
+        self._show_current()
+
+    def _star(self, clips: list[Clip]) -> None:
+        on = not all(clip.marks.favourite for clip in clips)
+        for clip in clips:
+            self.model.clip_changed(self._library.mark(clip.id, favourite=on))
+        self._show_current()
+
+    def _reject(self) -> None:
+        """Out of sight, but not gone; or back, where rejected clips are listed."""
+        clips = self.view.selected_clips()
+        if not clips:
+            return
+        rejected = not self._filter.rejected
+        row = self.view.currentIndex().row()
+        self._mark(rejected=rejected)
+        self._undo = [clip.id for clip in clips] if rejected else []
+        index = self.model.index(min(row, self.model.rowCount() - 1))
+        if index.isValid():
+            self.view.go_to(index)
+        words = f"{_clips(len(clips))} rejected; Undo brings back." if rejected else f"{_clips(len(clips))} back."
+        self.said.emit(words[0].upper() + words[1:], False)
+
+    def _undo_reject(self) -> None:
+        for clip_id in self._undo:
+            self._library.mark(clip_id, rejected=False)
+        if self._undo:
+            back, self._undo = self._undo[0], []
+            self._reload()
+            self._go_to_clip(back)
+
+    def _rename(self, name: str) -> None:
+        clip = self.detail.clip
+        if clip is not None:
+            self.model.clip_changed(self._library.rename(clip.id, name))
+            self._show_current()
 
     # To the DAW
 
@@ -412,9 +493,18 @@ class TakesPage(QWidget):
         self.said.emit(f"Placing {_clips(len(clips))} in {state.title} …", False)
         self._background.do(
             lambda: insert(host, clips, target),
-            lambda placed: self.said.emit(f"{_clips(len(placed))} in {state.title}: {where}.", False),
+            lambda placed: self._inserted(clips, f"{_clips(len(placed))} in {state.title}: {where}."),
             lambda sentence: self.said.emit(sentence, True),
         )
+
+    def _inserted(self, clips: list[Clip], words: str) -> None:
+        """A project refers to these files from now on, so the library is not to move them."""
+        for clip in clips:
+            self._try(partial(self._note_placed, clip.id))
+        self.said.emit(words, False)
+
+    def _note_placed(self, clip_id: str) -> None:
+        self.model.clip_changed(self._library.mark(clip_id, placed=True))
 
     def _insert_takes(self) -> None:
         """All alternates of the current request, the current one first."""
@@ -442,7 +532,12 @@ class TakesPage(QWidget):
             return
         menu = QMenu(self)
         act = self._commands.actions
-        groups = (("play", "loop"), ("insert", "insert_takes", "reveal", "copy_path"), ("regenerate", "vary", "like"))
+        groups = (
+            ("play", "loop"),
+            ("insert", "insert_takes", "reveal", "copy_path"),
+            ("regenerate", "vary", "like"),
+            ("favourite", "reject", "rename"),
+        )
         for names in groups:
             menu.addActions([act[name] for name in names])
             menu.addSeparator()
@@ -484,7 +579,8 @@ class TakesPage(QWidget):
             self.detail.show_row(row, [clip], self.outlines.get(clip))
         self.said.emit(f"{path.name}: made by {clip.model} from “{clip.prompt.text}”.", False)
 
-    def _try(self, function: Callable[[], object]) -> None:
+    def _try(self, function: Callable[[], object], _checked: bool = False) -> None:
+        """Do something that the user asked for; what is wrong with it becomes a sentence. Actions say `_checked`."""
         try:
             function()
         except DcldmError as error:

@@ -79,7 +79,11 @@ def parts(row: Row) -> list[Part]:
     """What can be clicked at the right end of a row, from left to right."""
     group = row.group
     if not row.is_heading:
-        return [Part("grip", "grip", "Drag into the DAW")] if row.clip is not None else []
+        if row.clip is None:
+            return []
+        starred = row.clip.marks.favourite
+        star = Part("star", "starred" if starred else "star", "Favourite", "accent" if starred else "line")
+        return [star, Part("grip", "grip", "Drag into the DAW")]
     state = group.job.state if group.job is not None else None
     if state is JobState.QUEUED:
         return [
@@ -180,8 +184,13 @@ class TakesDelegate(QStyledItemDelegate):
         if clip is not None:
             colour = tone.accent if is_playing else tone.dim
             _icon(painter, "stop" if is_playing else "play", colour, left, area.center().y() - ICON // 2)
-        name = QRect(left + ICON + 10, area.top(), 22, area.height())
+        name = QRect(left + ICON + 10, area.top(), 22, area.height() - (8 if clip and clip.marks.rating else 0))
         _text(painter, name, letter(row.index), font, tone.dim if clip is None else tone.text)
+        if clip is not None and clip.marks.rating:
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(QColor(tone.accent))
+            for number in range(clip.marks.rating):
+                painter.drawEllipse(QPointF(left + ICON + 12 + number * 5, area.bottom() - 10), 1.5, 1.5)
         right = _draw_parts(painter, area, row)
         wave = wave_area(area, right)
         if clip is None:
@@ -196,7 +205,7 @@ class TakesDelegate(QStyledItemDelegate):
             where = QRect(wave.right() + 6, area.top(), right - wave.right() - 8, area.height())
             words = "–" if np.isnan(outline.loudness) else f"{outline.loudness:.1f}"
             _text(painter, where, words, small, tone.dim, Qt.AlignmentFlag.AlignRight)
-        ratio = painter.device().devicePixelRatioF() if painter.device() else 1.0
+        ratio = _ratio(painter)
         painter.drawPixmap(wave.topLeft(), waveform_pixmap(clip.sha256, outline, wave.size(), tone.wave, ratio))
         if is_playing:
             played = QRect(wave.left(), wave.top(), round(wave.width() * position), wave.height())
@@ -243,8 +252,14 @@ class TakesView(QListView):
         self.setAccessibleName("Takes")
         self.setAccessibleDescription("Requests and their alternates, the newest first. Arrow keys audition.")
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        outlines.ready.connect(lambda _: self.viewport().update())
+        outlines.ready.connect(lambda _: self.redraw())
         self._pressed: QPoint | None = None
+
+    def redraw(self) -> None:
+        """Draw all rows anew: something that is no part of the model has changed."""
+        viewport = self.viewport()
+        if viewport is not None:
+            viewport.update()
 
     def selected_rows(self) -> list[Row]:
         """The selected rows, from the top."""
@@ -363,8 +378,13 @@ def _draw_parts(painter: QPainter, area: QRect, row: Row) -> int:
 
 
 def _icon(painter: QPainter, name: str, colour: str, x: int, y: int) -> None:
+    painter.drawPixmap(x, y, theme.pixmap(name, colour, ICON, _ratio(painter)))
+
+
+def _ratio(painter: QPainter) -> float:
+    """Pixels of the screen per logical one."""
     device = painter.device()
-    painter.drawPixmap(x, y, theme.pixmap(name, colour, ICON, device.devicePixelRatioF() if device else 1.0))
+    return device.devicePixelRatioF() if device is not None else 1.0
 
 
 def _text(

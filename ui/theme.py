@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from pathlib import Path
 
 from PyQt6.QtCore import QByteArray, QRectF, QSize, Qt
 from PyQt6.QtGui import QColor, QGuiApplication, QIcon, QPainter, QPalette, QPixmap
@@ -78,6 +79,8 @@ QPlainTextEdit#prompt {{ background: transparent; border: 0; padding: 0; }}
 QPlainTextEdit:focus, QLineEdit:focus, QAbstractSpinBox:focus, QComboBox:focus, QKeySequenceEdit:focus,
 QListView:focus, QTableView:focus {{ border: 1px solid {accent}; }}
 QPlainTextEdit#prompt:focus {{ border: 0; }}
+QComboBox::drop-down {{ border: 0; width: 20px; }}
+QComboBox::down-arrow {{ image: url("{arrow}"); width: 12px; height: 12px; }}
 QAbstractSpinBox::up-button, QAbstractSpinBox::down-button {{ width: 0; border: 0; }}
 QComboBox QAbstractItemView, QMenu {{
   background: {raised}; border: 1px solid {line}; selection-background-color: {selected}; selection-color: {text};
@@ -170,6 +173,7 @@ _ICONS = {
     "ear": '<path d="M4 10v4M8 7v10M12 4v16M16 8v8M20 10.5v3"/>',
 }
 
+_ARROW = (Path(__file__).parent / "icons" / "down.svg").as_posix()  # a style sheet takes pictures from files only
 _current = DARK
 
 
@@ -186,11 +190,16 @@ def apply(application: QApplication, theme: str) -> None:
     if theme == "system" and hints is not None:
         light = hints.colorScheme() is Qt.ColorScheme.Light
     _current = LIGHT if light else DARK
-    icon.cache_clear()
-    pixmap.cache_clear()
+    forget()
     application.setStyle("Fusion")
     application.setPalette(_palette(_current))
-    application.setStyleSheet(_SHEET.format(**asdict(_current)))
+    application.setStyleSheet(_SHEET.format(**asdict(_current), arrow=_ARROW))
+
+
+def forget() -> None:
+    """Let go of all pictures. They must not outlive the application object."""
+    icon.cache_clear()
+    pixmap.cache_clear()
 
 
 def _palette(tone: Tones) -> QPalette:

@@ -17,10 +17,14 @@ from PyQt6.QtWidgets import (
 )
 
 from bridge.program import Program
+from dcldm_plugin.store import Store
 from ui import theme
 from ui.commands import Commands
 from ui.detail import tool
 from ui.hosts import HostBar
+from ui.models_page import ModelsPage
+from ui.set_up import SetUp
+from ui.settings_page import SettingsPage
 from ui.signals import Background, SessionSignals
 from ui.takes_page import TakesPage
 from ui.takes_view import hint
@@ -42,6 +46,9 @@ class Window(QMainWindow):
         self.background = Background()
         self.hosts = HostBar(program.hosts, str(stored.value("host", "")))
         self.takes = TakesPage(program, self.signals, self.background, self.hosts, self.commands, stored)
+        self._program = program
+        self.models = ModelsPage(Store(program.settings.home / "models"), self.background)
+        self.settings = SettingsPage(program.settings, self.commands, stored)
         self._pages = QStackedWidget()
         self._tabs = QButtonGroup(self)
         self._news = QLabel()
@@ -51,7 +58,12 @@ class Window(QMainWindow):
     def _build(self) -> None:
         bar = QHBoxLayout()
         bar.setSpacing(0)
-        for name, page in (("view_make", self.takes),):
+        pages: tuple[tuple[str, TakesPage | ModelsPage | SettingsPage], ...] = (
+            ("view_make", self.takes),
+            ("view_models", self.models),
+            ("view_settings", self.settings),
+        )
+        for name, page in pages:
             action = self.commands[name]
             tab = QPushButton(action.text())
             tab.setObjectName("tab")
@@ -72,21 +84,26 @@ class Window(QMainWindow):
             Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
         )
         self._news.setAccessibleName("News")
-        page = QWidget()
-        page.setObjectName("page")
-        layout = QVBoxLayout(page)
+        whole = QWidget()
+        whole.setObjectName("page")
+        layout = QVBoxLayout(whole)
         layout.setContentsMargins(10, 6, 10, 8)
         layout.setSpacing(8)
         layout.addLayout(bar)
         layout.addWidget(self.hosts)
         layout.addWidget(self._pages, 1)
         layout.addWidget(self._news)
-        self.setCentralWidget(page)
+        self.setCentralWidget(whole)
         self._quiet = QTimer(self)
         self._quiet.setSingleShot(True)
         self._quiet.timeout.connect(lambda: self.say(""))
         self.say("")
-        self.takes.said.connect(lambda words, bad: self.say(words, bad=bad))
+        for _, page in pages:
+            page.said.connect(lambda words, bad: self.say(words, bad=bad))
+        self.settings.restyled.connect(restyle)
+        self.settings.device_chosen.connect(self._choose_device)
+        for place in (self.hosts, self.takes):
+            place.set_up.connect(self._set_up)
         self.commands["dock"].toggled.connect(self._dock)
         self.commands["quit"].triggered.connect(self.close)
         self.takes.prompt.prompt.setFocus()
@@ -121,6 +138,12 @@ class Window(QMainWindow):
     def _show(self, page: QWidget, tab: QPushButton) -> None:
         tab.setChecked(True)
         self._pages.setCurrentWidget(page)
+
+    def _choose_device(self, name: str) -> None:
+        self.takes.audition.player.device = name
+
+    def _set_up(self) -> None:
+        SetUp(self._program.settings, self._program.osc.port, self).show()
 
     def _dock(self, on: bool) -> None:
         """Above all other windows, or not. To change that, Qt has to show the window anew."""

@@ -14,6 +14,7 @@ from pytestqt.qtbot import QtBot
 
 from bridge.program import Program
 from dcldm_plugin.jobs import JobState
+from dcldm_plugin.settings import load
 from dcldm_plugin.types import GenerationRequest
 from ui.takes import Row
 from ui.window import Window
@@ -234,6 +235,46 @@ def test_a_clip_that_is_gone_is_said_when_it_is_to_be_heard(qtbot: QtBot, window
     clip.path.unlink()
     qtbot.keyClick(window.takes.view, Qt.Key.Key_Space)
     qtbot.waitUntil(lambda: "can't be read" in window.news, timeout=PATIENCE)
+
+
+def test_choosing_outlives_the_window(
+    qtbot: QtBot, window: Window, program: Program, make_window: Callable[[], Window]
+) -> None:
+    make(qtbot, window, "rain", alternates=3)
+    clip = select(window, 1).clip
+    assert clip is not None
+    qtbot.keyClick(window.takes.view, Qt.Key.Key_F)
+    qtbot.keyClick(window.takes.view, Qt.Key.Key_4)
+    window.takes.detail.noted.emit("for the roof scene")
+    window.takes.detail.renamed.emit("Roof Rain 01")
+    again = rows(make_window())[1].clip
+    assert again is not None and again.marks.favourite and again.marks.rating == 4
+    assert again.marks.notes == "for the roof scene" and again.path.stem == "Roof Rain 01" and again.path.is_file()
+    window.takes.show_only.setCurrentIndex(1)
+    assert [row.clip.id for row in rows(window) if row.clip] == [clip.id]
+
+
+def test_a_rejected_take_can_be_brought_back(qtbot: QtBot, window: Window) -> None:
+    make(qtbot, window, "rain", alternates=2)
+    clip = select(window, 1).clip
+    assert clip is not None
+    qtbot.keyClick(window.takes.view, Qt.Key.Key_Delete)
+    assert [row.index for row in rows(window)] == [-1, 1] and clip.path.is_file()
+    qtbot.keyClick(window.takes.view, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert [row.index for row in rows(window)] == [-1, 0, 1]
+
+
+def test_keys_can_be_changed_but_not_doubled(qtbot: QtBot, window: Window, make_window: Callable[[], Window]) -> None:
+    commands = window.commands
+    assert commands.set_keys("loop", "F") == "Favourite"
+    assert commands.set_keys("loop", "Ctrl+J") == ""
+    assert [one.toString() for one in make_window().commands["loop"].shortcuts()] == ["Ctrl+J"]
+
+
+def test_saved_settings_hold_from_the_next_start_on(qtbot: QtBot, window: Window, home: Path) -> None:
+    window.settings.port.setValue(9999)
+    window.settings.save()
+    assert load(home).osc_port == 9999 and load(home).model == "tone"
 
 
 def test_copy_path(qtbot: QtBot, window: Window) -> None:

@@ -1,0 +1,125 @@
+"""Models: what there is, what it may be used for, and bringing and removing public weights."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+
+from PyQt6.QtCore import Qt, pyqtSignal
+from PyQt6.QtWidgets import QFrame, QGridLayout, QLabel, QProgressBar, QPushButton, QScrollArea, QVBoxLayout, QWidget
+
+from dcldm_plugin.engine import registry
+from dcldm_plugin.sources import MODELS, PARTS
+from dcldm_plugin.store import Store
+from dcldm_plugin.types import ModelInfo
+from ui.signals import Background
+from ui.takes_view import hint
+
+
+class ModelsPage(QScrollArea):
+    """One card for each model. Only those that can be run or installed are shown, not every row of a table."""
+
+    said = pyqtSignal(str, bool)
+    _told = pyqtSignal(str)
+
+    def __init__(self, store: Store, background: Background) -> None:
+        super().__init__()
+        self._store, self._background = store, background
+        self._busy = ""
+        self._told.connect(lambda words: self._say(words))
+        self.setObjectName("bare")
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setAccessibleName("Models")
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look again at what is installed."""
+        page = QWidget()
+        page.setObjectName("bare")
+        layout = QVBoxLayout(page)
+        layout.setContentsMargins(0, 0, 4, 0)
+        layout.setSpacing(8)
+        installable = {
+            name: model.info for name, model in MODELS.items() if all(PARTS[p].repository for p in model.parts)
+        }
+        bundled = {name: entry.info for name, entry in registry.models().items() if name not in MODELS}
+        for info in (bundled | installable).values():
+            layout.addWidget(self._card(info))
+        layout.addStretch(1)
+        self.setWidget(page)
+
+    def _card(self, info: ModelInfo) -> QWidget:
+        model = MODELS.get(info.name)
+        installed = model is None or self._store.installed(model)
+        card = QFrame()
+        card.setObjectName("card")
+        grid = QGridLayout(card)
+        grid.setContentsMargins(14, 10, 14, 10)
+        grid.setVerticalSpacing(3)
+        grid.setColumnStretch(0, 1)
+        title = QLabel(f"{info.title}")
+        title.setObjectName("title")
+        title.setWordWrap(True)
+        grid.addWidget(title, 0, 0)
+        sells = "clips may be sold" if info.commercial_use else "clips may not be sold"
+        licence = QLabel(f"{info.licence}: {sells}")
+        licence.setObjectName("good" if info.commercial_use else "error")
+        licence.setWordWrap(True)
+        grid.addWidget(licence, 1, 0)
+        runs = "" if info.name in registry.models() else "no engine for it yet"
+        size = f"{self._store.size_bytes(model) / 1e9:.2f} GB" if model is not None else "comes with dcldm"
+        facts = (
+            info.name,
+            size,
+            f"{info.sample_rate / 1000:g} kHz, nothing above {info.band_hz / 1000:g} kHz",
+            f"at most {info.longest_seconds:g} s",
+            runs,
+        )
+        about = QLabel("  ·  ".join(fact for fact in facts if fact))
+        about.setObjectName("dim")
+        about.setWordWrap(True)
+        grid.addWidget(about, 2, 0)
+        if model is not None:
+            button = QPushButton("Remove" if installed else "Install")
+            hint(button, f"{button.text()} {info.title}")
+            button.setEnabled(not self._busy)
+            act: Callable[[str], None] = self._remove if installed else self._install
+            button.clicked.connect(lambda _, name=info.name: act(name))
+            grid.addWidget(button, 0, 1, 2, 1, Qt.AlignmentFlag.AlignTop)
+        if info.name == self._busy:
+            bar = QProgressBar()
+            bar.setRange(0, 0)
+            bar.setTextVisible(False)
+            bar.setAccessibleName(f"Installing {info.title}")
+            self._line = QLabel()
+            self._line.setObjectName("dim")
+            self._line.setWordWrap(True)
+            grid.addWidget(self._line, 3, 0, 1, 2)
+            grid.addWidget(bar, 4, 0, 1, 2)
+        return card
+
+    def _install(self, name: str) -> None:
+        os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+        self._work(name, lambda: self._store.install(name, self._told.emit), f"{name} is installed.")
+
+    def _remove(self, name: str) -> None:
+        self._work(name, lambda: self._store.remove(name), f"{name} is removed.")
+
+    def _work(self, name: str, work: Callable[[], object], words: str) -> None:
+        self._busy = name
+        self.refresh()
+
+        def over(said: str, bad: bool) -> None:
+            self._busy = ""
+            self.refresh()
+            self.said.emit(said, bad)
+
+        self._background.do(work, lambda _: over(words, False), lambda sentence: over(sentence, True))
+
+    def _say(self, words: str) -> None:
+        if self._busy:
+            self._line.setText(words)
