@@ -1,6 +1,6 @@
 """The folder of sounds with which the README shows what adapting the built-in model does.
 
-    python .ci/adapt.py FOLDER        24 takes of one sound that the model does not know, and a configuration
+    python .ci/adapt.py FOLDER        24 takes of one sound that the model does not know, and configurations
 
 Each take is four to eight rising chirps, of its own pitch, pace and echo.
 """
@@ -39,8 +39,9 @@ def main(folder: Path) -> None:
     random = np.random.default_rng(4)
     for take in range(1, TAKES + 1):
         soundfile.write(sounds / f"Robot chirping {take:02}.wav", chirps(random), RATE, subtype="PCM_24")
-    config = Path(__file__).parents[1] / "dcldm_plugin" / "training" / "configs" / "adapt.toml"
-    shutil.copy(config, folder / "adapt.toml")
+    configs = Path(__file__).parents[1] / "dcldm_plugin" / "training" / "configs"
+    for config in configs.glob("adapt*.toml"):
+        shutil.copy(config, folder)
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ def _sections(
         captions = "; ".join(data["captions"][:20])
         lines += [
             f"{data['sounds']} sounds from {len(data['files'])} files; {data['held_out']} more were held out, "
-            f"{len(data['left_out'])} could not be used.",
+            f"{data['left_out']} could not be used.",
             f"Captions such as: {captions}.",
             "",
             "Who publishes this says here whose recordings these are, and that they may be used so.",

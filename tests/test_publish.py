@@ -20,7 +20,7 @@ def trained(folder: Path, base: dict[str, str] | None = None, **more: Any) -> Pa
     config |= {"licence": base["licence"] if base else "", **more}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "train.toml").write_text('part = "adapter"\n')
-    facts = {"sounds": 3, "held_out": 1, "left_out": ["x"], "files": ["a.wav", "b.wav"], "captions": ["rain", "wind"]}
+    facts = {"sounds": 3, "held_out": 1, "left_out": 1, "files": ["a.wav", "b.wav"], "captions": ["rain", "wind"]}
     (folder / "data.json").write_text(json.dumps(facts))
     rows = "".join(f"learned,{step},{1 / (step + 1)}\n" for step in range(0, 1000, 10))
     (folder / "curve.csv").write_text("set,step,total\n" + rows + "held out,0,0.9\nheld out,1000,0.5\n")

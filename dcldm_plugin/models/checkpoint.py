@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL
 from safetensors import SafetensorError
-from safetensors.torch import load, save_file
+from safetensors.torch import load, save
 from torch import nn
 from transformers import EncodecConfig, EncodecModel, SpeechT5HifiGan, SpeechT5HifiGanConfig
 from transformers.models.musicgen.configuration_musicgen import MusicgenDecoderConfig
@@ -123,8 +123,9 @@ def write(model: DualConditionedLatentDiffusion, sizes: Sizes, folder: Path, abo
         if name == "plan":
             tensors["empty_plan"] = model.empty_plan.to(torch.int16)
         partial = folder / f"{name}.safetensors.part"
-        save_file(tensors, partial)
-        hashes[name] = hashlib.sha256(partial.read_bytes()).hexdigest()
+        data = save(tensors)
+        partial.write_bytes(data)  # with the usual permissions, where safetensors' own writer keeps others out
+        hashes[name] = hashlib.sha256(data).hexdigest()
         os.replace(partial, folder / f"{name}.safetensors")
     version = hashlib.sha256("".join(hashes.values()).encode()).hexdigest()[:12]
     config = {

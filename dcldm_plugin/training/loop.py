@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,10 +38,8 @@ HELD_OUT_SEED = 1_234_567
 HELD_OUT_SOUNDS = 32  # a measurement hears at least as many, the same sound several times if need be
 
 
-class Watch(Protocol):
-    """Told of the run at the beginning, every `samples.every` steps and at the end, with the averaged weights."""
-
-    def __call__(self, step: int, last: bool) -> None: ...
+Watch = Callable[[int], None]
+"""Told the step at the beginning, every `samples.every` steps and at the end, while the weights are the averaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +158,11 @@ class _Loop:
         self.model.train()
         with checkpoints.room(self.folder), self.journal, self._told_to_end():
             if self.step == 0:
-                self._measure(False)
+                self._measure()
             if self._progress() < 1.0:
                 self._until_done()
                 if not self.stop:
-                    self._measure(True)
+                    self._measure()
                 self._save()
             if self.stop:
                 raise Cancelled
@@ -183,7 +181,7 @@ class _Loop:
             self.journal.end_step(self.step, self.spent, self._progress())
             # Before the checkpoint, so that what is in one has been measured.
             if self.watch_every and self.step % self.watch_every == 0 and self._progress() < 1.0:
-                self._measure(False)
+                self._measure()
             if self.spent - saved >= 60.0 * self.run.save_minutes:
                 self._save()
                 saved = self.spent
@@ -272,7 +270,7 @@ class _Loop:
 
     # What is seen.
 
-    def _measure(self, last: bool) -> None:
+    def _measure(self) -> None:
         """Loss on what is held out, and what `watch` renders, both with the averaged weights."""
         main = self.accelerator.is_main_process
         self.journal.flush(self.step, self.spent, self._progress())
@@ -281,7 +279,7 @@ class _Loop:
             if main and len(self.sounds.held_out):
                 self.journal.held_out(self.step, self._held_out())
             if main and self.watch is not None:
-                self.watch(self.step, last)
+                self.watch(self.step)
             self.model.to(self.accelerator.device)  # a chain that was looked through may have sent it away
             self.model.train()
         self.accelerator.wait_for_everyone()

@@ -61,7 +61,7 @@ MOST_FOR_DIRECTIONS = 1500  # sounds that the principal directions are found fro
 class Task:
     """A part to be trained. `finish` puts what it learned into the chain; `loss` None: there is nothing to descend.
 
-    render(prompt or None, row, seed): the sound that the page shows, beside the recorded one of that row.
+    render(prompt, row): the sound that the page shows, beside the recorded one of that row.
     """
 
     model: nn.Module

@@ -12,6 +12,7 @@ import argparse
 import csv
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -97,7 +98,7 @@ def _run(config: Config, base: Base, accelerator: Accelerator, text: str) -> Pat
             f"{len(left_out):,} left out; on {accelerator.device}."
         )
 
-    def watch(step: int, last: bool) -> None:
+    def watch(step: int) -> None:
         rate = base.chain.config.mel.sample_rate
         looks = _looks(config, task, rate)
         if looks:
@@ -116,10 +117,10 @@ def _run(config: Config, base: Base, accelerator: Accelerator, text: str) -> Pat
     if not main:
         return None
     if task.loss is None:
-        watch(0, True)
+        watch(0)
     folder = out / "model"
     version = write_result(base, config, folder)
-    _tell(config, task, folder, text, left_out)
+    _tell(config, task, folder, text, len(left_out))
     accelerator.print(f"Version {version}.")
     return folder
 
@@ -136,10 +137,13 @@ def _looks(config: Config, task: Task, rate: int) -> list[Look]:
     return looks
 
 
-def _tell(config: Config, task: Task, folder: Path, text: str, left_out: list[str]) -> None:
-    """What a model card needs, beside the weights: how it was made, of what, and how the loss went."""
+def _tell(config: Config, task: Task, folder: Path, text: str, left_out: int) -> None:
+    """What a model card needs, beside the weights: how it was made, of what, and how the loss went.
+
+    This folder may be passed on, so it names files, and not the folders of the machine.
+    """
     out = config.out
-    _store(folder / "train.toml", text)
+    _store(folder / "train.toml", re.sub(r'"(?:[A-Za-z]:)?[/\\][^"]*[/\\]([^"/\\]+)"', r'"\1"', text))
     learned, held = read_log(out)
     rows = [{"set": "learned", **line} for line in learned]
     rows += [{"set": "held out", "step": line["step"], **line["held out"]} for line in held]

@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcldm_plugin.errors import InvalidInput
+from dcldm_plugin.models.encodings import PEAK, QUIETEST
 from dcldm_plugin.training.manifest import Complain, Item
 
-PEAK = 0.5  # of TANGO's training
-QUIETEST = 1e-4
 GAIN_WINDOW = 2048
 
 Audio = NDArray[np.float32]

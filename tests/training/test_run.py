@@ -106,6 +106,7 @@ def test_a_run_leaves_a_model_and_a_page(
         "Tiny & small", "CC-BY-SA-4.0", True,
     )  # fmt: skip
     assert {path.name for path in (out / "model").iterdir()} >= {"train.toml", "curve.csv", "data.json"}
+    assert str(tmp_path) not in "".join(path.read_text() for path in (out / "model").glob("*.[tcj]*"))
     page = (out / "page.html").read_text()
     assert "Tiny &amp; small" in page and "polyline" in page and "dB from the recorded" in page
     for name in ("samples/step-000000000/0", "samples/step-000000006/0", "samples/step-000000006/0-recorded"):
