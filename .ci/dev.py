@@ -36,7 +36,7 @@ def python() -> str:
 
 def install(what: str, *more: list[str]) -> None:
     """Make the environment and install the project into it, unless just that was done before."""
-    wanted = hashlib.sha256((ROOT / "pyproject.toml").read_bytes() + what.encode()).hexdigest()
+    wanted = hashlib.sha256((ROOT / "pyproject.toml").read_bytes() + f"{what}{more}".encode()).hexdigest()
     done = ENVIRONMENT / f"installed-{'test' if more else 'run'}"
     if done.exists() and done.read_text(encoding="utf-8") == wanted:
         return
