@@ -89,6 +89,8 @@ def describe(name: str) -> ModelInfo:
     if _is_path(name):
         return _describe_folder(Path(name).expanduser())
     known = models()
+    if name in MODELS and name not in known:
+        raise InvalidInput(f"Of {name!r} there are only the weights to install; nothing here runs it yet.")
     if name not in known:
         raise InvalidInput(f"There is no model named {name!r}; choose one of: {', '.join(known)}.")
     return known[name].info
