@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from dcldm_plugin.audio.moment import moment
@@ -114,6 +115,13 @@ class Host(Placer, Protocol):
         Raises `HostError` if the host is not there or can't do it.
         """
         raise HostError(f"In {self.name} a take can't be chosen from outside; choose it there.")
+
+    def cue_sheet(self) -> Path:
+        """The markers of the session that is open, as a cue sheet in a file of the host's.
+
+        Raises `HostError` if the host is not there or can't tell them.
+        """
+        raise HostError(f"{self.name} does not tell its markers from outside; name a cue sheet.")
 
     def start(self) -> None:
         """Begin to listen. Raises `DcldmError` if that is not possible."""

@@ -44,9 +44,8 @@ def install(root: Path, settings: Settings, port: int) -> list[Path]:
 
 def uninstall(root: Path) -> list[Path]:
     """Take away what `install` wrote. Returns files that were changed since and were therefore left."""
-    left = take(root, f"{FOLDER}/{RECORD}")
     _start(root / STARTUP, False)
-    return left
+    return take(root, f"{FOLDER}/{RECORD}")
 
 
 def _start(path: Path, wanted: bool) -> None:

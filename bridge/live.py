@@ -25,7 +25,7 @@ from bridge.spool import Spool
 
 RESEND_SECONDS = 1.0
 JOB, LOCATORS = "place.json", "locators.csv"
-LOCATORS_SECONDS = 6.0
+LOCATORS_SECONDS = 3.0
 
 
 def spool_folder(home: Path) -> Path:
@@ -67,8 +67,8 @@ class LiveHost(DawHost):
     def show(self, news: News) -> None:
         self._send("/dcldm/news", f"DC-LDM: {news.text}")
 
-    def locators(self) -> Path:
-        """The set's locators as a cue sheet: time and prompt. Raises `HostError` if Live does not answer."""
+    def cue_sheet(self) -> Path:
+        """The set's locators: time and prompt."""
         sheet = self._spool.folder / LOCATORS
         self._spool.remove(LOCATORS)
         deadline = time.monotonic() + LOCATORS_SECONDS

@@ -53,8 +53,8 @@ def tree(folder: Path) -> dict[str, bytes | None]:
 def test_install_twice_and_uninstall_leave_what_was_there(
     host: str, root: Path, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (root / "Scripts").mkdir()
-    (root / "Scripts" / "theirs.lua").write_text("--")
+    (root / "Effects").mkdir()
+    (root / "Effects" / "theirs.jsfx").write_text("--")
     before = tree(root)
     assert run("install") == 0
     said = capsys.readouterr().out

@@ -317,7 +317,7 @@ def test_locators_become_a_cue_sheet(rig: Rig) -> None:
             SimpleNamespace(time=8.0, name='a "slam", then'),
             SimpleNamespace(time=1.0, name="rain"),
         ]
-    sheet = rig.host.locators().read_text(encoding="utf-8")
+    sheet = rig.host.cue_sheet().read_text(encoding="utf-8")
     assert sheet == 'time,prompt\n0.500000000,"rain"\n4.000000000,"a ""slam"", then"\n'
 
 

@@ -7,7 +7,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -17,11 +17,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from bridge.api import TABLE
-from bridge.arguments import read
 from bridge.daw import PLACE
-from bridge.host import Hello, HostError, News, Placed, PlacingFailed
-from bridge.osc import OscSocket, Peer, encode
+from bridge.host import HostError, News
+from bridge.osc import OscSocket, encode
 from bridge.outbox import Outbox, decode
 from bridge.program import running
 from bridge.reaper import DRAIN, IDS, ReaperHost, command_id, spool_folder
@@ -51,6 +49,8 @@ class Daw:
     """A REAPER with our scripts, its main loop on a thread, and a host that talks to it."""
 
     def __init__(self, fake: ModuleType, tmp_path: Path, spool: Path, **settings: Any) -> None:
+        self.hearing: Any = fake.hearing
+        self.until = self.hearing.until
         self.resource = tmp_path / "REAPER"
         self.scripts = self.resource / "Scripts" / "dcldm"
         shutil.copytree(SCRIPTS, self.scripts, dirs_exist_ok=True)
@@ -97,7 +97,9 @@ class Daw:
 
 @pytest.fixture
 def fake(fakes: Callable[[str], ModuleType]) -> ModuleType:
-    return fakes("bridge/fake_reaper.py")
+    module = fakes("bridge/fake_reaper.py")
+    module.hearing = fakes("bridge/hearing.py")  # type: ignore[attr-defined]
+    return module
 
 
 @pytest.fixture
@@ -111,42 +113,12 @@ def daw(fake: ModuleType, tmp_path: Path) -> Iterator[Daw]:
 class App:
     """The program's side without its session: every message is read by the table, words go to the host."""
 
-    def __init__(self, spool: Path, port: int, **settings: Any) -> None:
-        self.host = ReaperHost(spool, port, **{"timeout_seconds": 20.0, "resend_seconds": 0.3, **settings})
-        self.messages: list[tuple[str, dict[str, Any]]] = []
-        self.lose = 0  # so many confirmations get lost
-        self.repeat = 1  # each word is heard so many times
+    def __init__(self, daw: Daw, spool: Path, **settings: Any) -> None:
+        self.host = ReaperHost(spool, daw.osc.port, **{"timeout_seconds": 20.0, "resend_seconds": 0.3, **settings})
+        self.ear = daw.hearing.Hearing(self.host)
+        self.messages = self.ear.messages
         self.host.start()
-        self.outbox = Outbox(self.host.outbox, self.receive)
-
-    def receive(self, address: str, arguments: Sequence[Any], peer: Peer) -> None:
-        if address.startswith("/dcldm/cues"):
-            self.messages.append((address, {"arguments": list(arguments)}))
-            return
-        row = next(row for row in TABLE if row.address == address)
-        values = read(row.arguments, arguments)
-        self.messages.append((address, values))
-        if values.pop("host", "reaper") != "reaper" or address not in {
-            "/dcldm/hello",
-            "/dcldm/placed",
-            "/dcldm/failed",
-        }:
-            return
-        if address == "/dcldm/placed" and self.lose:
-            self.lose -= 1
-            return
-        for _ in range(self.repeat):
-            match address:
-                case "/dcldm/hello":
-                    self.host.hear(Hello(**values))
-                case "/dcldm/placed":
-                    job, clip = values["id"], values["clip"]
-                    self.host.hear(Placed(job, clip, values["item"], values["track"], values["position"]))
-                case "/dcldm/failed":
-                    self.host.hear(PlacingFailed(values["id"], values["sentence"]))
-
-    def of(self, address: str) -> list[dict[str, Any]]:
-        return [values for known, values in list(self.messages) if known == address]
+        self.outbox = Outbox(self.host.outbox, self.ear.receive)
 
     def close(self) -> None:
         self.outbox.close()
@@ -155,23 +127,15 @@ class App:
 
 @pytest.fixture
 def app(daw: Daw, tmp_path: Path) -> Iterator[App]:
-    one = App(tmp_path / "spool", daw.osc.port)
+    one = App(daw, tmp_path / "spool")
     yield one
     one.close()
-
-
-def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
-    return found
 
 
 def set_up(daw: Daw, app: App) -> TimelineTarget:
     """Scripts registered, the one in the background running, the project known."""
     daw.run("setup")
-    (project,) = until(app.host.open_sessions)
+    (project,) = daw.until(app.host.open_sessions)
     return TimelineTarget("reaper", project, "", round(2.5 * RATE), RATE)
 
 
@@ -205,10 +169,10 @@ def test_the_doorbell_wakes_reaper(daw: Daw, app: App, tmp_path: Path) -> None:
         for name in ("drain", "watch"):
             number = daw.reaper.AddRemoveReaScript(True, 0, str(daw.scripts / f"dcldm_{name}.lua"), True)
         daw.reaper.SetExtState("dcldm", "watch_id", "_" + daw.reaper.ReverseNamedCommandLookup(number), True)
-    (project,) = until(app.host.open_sessions)
+    (project,) = daw.until(app.host.open_sessions)
     assert project.startswith("Song one [")
     assert set(daw.osc.handled[-1][1]) == {command_id(DRAIN)}
-    until(lambda: "dcldm_watch.lua" in daw.reaper.running)
+    daw.until(lambda: "dcldm_watch.lua" in daw.reaper.running)
     hello = app.host.open_sessions()[project]
     assert (hello.application, hello.sample_rate) == ("REAPER 7.16/linux-x86_64", RATE)
     assert Path(hello.folder).name == "Media"
@@ -357,7 +321,7 @@ def test_choosing_a_take(daw: Daw, app: App, tmp_path: Path) -> None:
     clips = [make_clip(tmp_path, index) for index in range(3)]
     app.host.place(clips, target)
     app.host.choose(clips, 2, target)
-    until(lambda: daw.reaper.project.items[0].active == 2)
+    daw.until(lambda: daw.reaper.project.items[0].active == 2)
 
 
 # What goes wrong
@@ -365,7 +329,7 @@ def test_choosing_a_take(daw: Daw, app: App, tmp_path: Path) -> None:
 
 def test_lost_late_and_repeated_confirmations_place_once(daw: Daw, app: App, tmp_path: Path) -> None:
     target = set_up(daw, app)
-    app.lose, app.repeat = 3, 3
+    app.ear.lose, app.ear.repeat = 3, 3
     clips = [make_clip(tmp_path, index) for index in range(2)]
     assert len(app.host.place(clips, target)) == 2
     assert len(app.host.place(clips, target)) == 2  # asked for once more
@@ -383,7 +347,7 @@ def test_never_an_answer(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dies_in", ["SetMediaItemTake_Source", "Undo_EndBlock2", "GetMediaItemTake_Item"])
 def test_reaper_dies_in_mid_placement(fake: ModuleType, tmp_path: Path, dies_in: str) -> None:
     daw = Daw(fake, tmp_path, tmp_path / "spool")
-    app = App(tmp_path / "spool", daw.osc.port, timeout_seconds=2.0)
+    app = App(daw, tmp_path / "spool", timeout_seconds=2.0)
     target = set_up(daw, app)
     clips = [make_clip(tmp_path, index) for index in range(2)]
     daw.reaper.dies_in = dies_in
@@ -406,13 +370,13 @@ def test_reaper_dies_in_mid_placement(fake: ModuleType, tmp_path: Path, dies_in:
 def test_an_app_that_died_left_a_job_and_the_next_places_it_once(daw: Daw, app: App, tmp_path: Path) -> None:
     target = set_up(daw, app)
     clip = make_clip(tmp_path, 0)
-    app.lose = 1000
+    app.ear.lose = 1000
     app.host._timeout_seconds = 1.0
     with pytest.raises(HostError):
         app.host.place([clip], target)
     assert len(daw.reaper.project.items) == 1
     app.close()
-    heir = App(tmp_path / "spool", daw.osc.port)
+    heir = App(daw, tmp_path / "spool")
     assert len(heir.host.place([clip], target)) == 1
     assert len(daw.reaper.project.items) == 1
     heir.close()
@@ -438,7 +402,7 @@ def test_a_file_that_reaper_can_not_open(daw: Daw, app: App, tmp_path: Path) -> 
 )
 def test_versions(fake: ModuleType, tmp_path: Path, version: str, missing: tuple[str, ...]) -> None:
     daw = Daw(fake, tmp_path, tmp_path / "spool", version=version, missing=missing)
-    app = App(tmp_path / "spool", daw.osc.port)
+    app = App(daw, tmp_path / "spool")
     target = set_up(daw, app)
     assert len(app.host.place([make_clip(tmp_path, 0)], target)) == 1
     app.close()
@@ -450,9 +414,9 @@ def test_news_is_seen_in_reaper_and_errors_are_kept_to_read(daw: Daw, app: App) 
     target = set_up(daw, app)
     time.sleep(0.3)
     app.host.show(News("job-1", target.project, "progress", "variation 1: denoising", 0.5))
-    until(lambda: "DC-LDM: variation 1: denoising" in daw.reaper.help)
+    daw.until(lambda: "DC-LDM: variation 1: denoising" in daw.reaper.help)
     app.host.show(News("job-1", target.project, "error", "It went wrong."))
-    until(lambda: "DC-LDM: It went wrong.\n" in daw.reaper.console)
+    daw.until(lambda: "DC-LDM: It went wrong.\n" in daw.reaper.console)
     assert daw.reaper.messages == []
 
 
@@ -469,7 +433,7 @@ def act(daw: Daw, app: App, script: str, *answers: str | None) -> dict[str, Any]
     def sent() -> list[tuple[str, dict[str, Any]]]:
         return [message for message in list(app.messages)[count:] if message[0] != "/dcldm/hello"]
 
-    ((address, values),) = until(sent)
+    ((address, values),) = daw.until(sent)
     return {"address": address, **values}
 
 
@@ -556,7 +520,7 @@ def test_markers_regions_and_empty_items_become_a_cue_sheet(daw: Daw, app: App, 
     assert [(float(cue.at), cue.seconds) for cue in sheet.cues] == [(1.5, 10.0), (3.0, 1.25), (8.0, 2.0)]
     count = len(app.messages)
     app.host.show(News(id, target.project, "preview", "3 cues, 6 clips: | 00:00:01:12 slam"))
-    until(lambda: ("/dcldm/cues", {"arguments": [id]}) in app.messages[count:])
+    daw.until(lambda: ("/dcldm/cues", {"arguments": [id]}) in app.messages[count:])
     assert daw.reaper.messages == ["3 cues, 6 clips:\n00:00:01:12 slam"]
 
 
@@ -616,21 +580,21 @@ def test_from_a_dialog_in_reaper_to_takes_on_its_timeline(fake: ModuleType, tmp_
     settings = replace(Settings.at(home), model="tone", reaper_port=daw.osc.port)
     with running(settings, osc) as program:
         daw.run("setup")
-        until(lambda: program.hosts["reaper"].describe()["connected"])
+        daw.until(lambda: program.hosts["reaper"].describe()["connected"])
         daw.reaper.project.cursor = 3.0
         daw.reaper.answers.append("rain\n0.5\n2\nstart")
         daw.run("generate")
-        item = until(lambda: daw.reaper.project.items and daw.reaper.project.items[0])
-        job = until(lambda: (jobs := program.session.jobs()) and jobs[0].state.over and jobs[0])
+        item = daw.until(lambda: daw.reaper.project.items and daw.reaper.project.items[0])
+        job = daw.until(lambda: (jobs := program.session.jobs()) and jobs[0].state.over and jobs[0])
         assert job.state is JobState.FINISHED and not job.error
         assert len(item.takes) == 2 and item.values["D_POSITION"] == 3.0
         assert Path(item.takes[0].source.path).parent == tmp_path / "Media"
         item.selected = True
         daw.run("again")  # by what the file itself says
-        until(lambda: len(item.takes) == 3)
+        daw.until(lambda: len(item.takes) == 3)
         first, last = item.takes[0].source.path, item.takes[2].source.path
         assert sample_hash(first) == sample_hash(last) and first != last
-        until(lambda: program.session.jobs()[0].state.over)
+        daw.until(lambda: program.session.jobs()[0].state.over)
     osc.stop()
     daw.close()
     assert daw.reaper.violations == [] and daw.reaper.messages == []
@@ -651,8 +615,8 @@ def test_lua_and_python_mean_the_same_text(daw: Daw, app: App, text: str) -> Non
     with daw.lock:
         lua.globals().reaper = daw.reaper._table(daw.fake.Script("test", lua))
         lib = lua.execute((SCRIPTS / "dcldm_lib.lua").read_text())
-        lib.send(None, "/dcldm/failed", "other", "id", text or "-", *())
-    (sent,) = until(lambda: app.of("/dcldm/failed"))
+        lib.send(None, "/dcldm/failed", "other", "id", text or "-")
+    (sent,) = daw.until(lambda: app.ear.of("/dcldm/failed"))
     assert sent["sentence"] == (text or "-")
 
 
@@ -665,7 +629,7 @@ def test_what_is_no_message(text: str) -> None:
             decode(text)
 
 
-def test_rubbish_in_the_outbox_hurts_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_rubbish_in_the_outbox_hurts_nobody(fake: ModuleType, tmp_path: Path) -> None:
     random_bytes = random.Random(1)
     for number in range(200):
         (tmp_path / f"{number}.msg").write_bytes(random_bytes.randbytes(random_bytes.randrange(300)))
@@ -674,7 +638,7 @@ def test_rubbish_in_the_outbox_hurts_nobody(tmp_path: Path, caplog: pytest.LogCa
     (tmp_path / "half.msg.part").write_text("/dcldm/pi")
     heard: list[tuple[str, list[Any]]] = []
     outbox = Outbox(tmp_path, lambda address, arguments, peer: heard.append((address, list(arguments))))
-    until(lambda: not list(tmp_path.glob("*.msg")))
+    fake.hearing.until(lambda: not list(tmp_path.glob("*.msg")))
     outbox.close()
     assert heard[-1] == ("/dcldm/ping", [3, 0.5, "hello"])
     assert [path.name for path in tmp_path.iterdir()] == ["half.msg.part"]
