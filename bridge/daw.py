@@ -27,6 +27,7 @@ BEAT_SECONDS = 2.0
 SILENT_SECONDS = 6.0  # a host that said nothing for this long is taken to be gone
 NEWS_SECONDS = 60.0  # how long the last news of a job stays on the board
 TITLE_CHARACTERS = 40
+RUN_TRACK = "Cues"  # for the cues of a run that name no track
 
 
 class DawHost(Host):

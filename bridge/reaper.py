@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from bridge.daw import RESEND_SECONDS, TIMEOUT_SECONDS, TITLE_CHARACTERS, SpoolHost
+from bridge.daw import RESEND_SECONDS, RUN_TRACK, TIMEOUT_SECONDS, TITLE_CHARACTERS, SpoolHost
 from bridge.host import Group, HostError, spots
 from bridge.osc import HOST, encode
 from bridge.spool import lines
@@ -109,15 +109,15 @@ class ReaperHost(SpoolHost):
                     "name": spot.clip.path.stem,
                     "prompt": spot.clip.prompt.text,
                     "title": title,
-                    "track": target.track,
+                    "track": target.track or (RUN_TRACK if target.run else ""),
                     "item": target.item,
                     "at": at,
                     "start": at - spot.skip,
                     "moment": spot.moment,
                 }
                 fields |= {f"clip{number}_{name}": value for name, value in values.items()}
-        first = fields["clip1_title"] if len(groups) == 1 else f"{len(groups)} cues"
-        return lines({"project": groups[0][1].project, "undo": f"Generate: {first}", "clips": number, **fields})
+        undo = f"Generate: {fields['clip1_title']}" if len(groups) == 1 else f"Spot: {len(groups)} cues"
+        return lines({"project": groups[0][1].project, "undo": undo, "clips": number, **fields})
 
     def _ring(self) -> None:
         """Ask REAPER to run the script that looks into the spool. Without an OSC device nothing happens."""

@@ -75,6 +75,7 @@ class FakeLive:
         self.step: list[str] | None = None
         self.session_view = False
         self.thread = threading.current_thread()
+        self.spells: Any = str  # how it tells the path of a file
         self.dies_in = ""  # a method in which Live crashes
         self.module = self._make(timer)
         self.surface: Any = None
@@ -175,8 +176,12 @@ class FakeLive:
 
             name, looping, warping = settable("name"), settable("looping"), settable("warping")
             muted, gain, start_marker = settable("muted"), settable("gain"), settable("start_marker")
-            file_path, start_time = readable("file_path"), readable("start_time")
+            start_time = readable("start_time")
             is_arrangement_clip = readable("is_arrangement_clip")
+
+            @property
+            def file_path(self) -> str:
+                return str(live.spells(self._file_path))
 
             @property
             def is_audio_clip(self) -> bool:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -197,7 +198,7 @@ def test_the_script_is_python_of_live_11() -> None:
     for path in SCRIPTS.glob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 7))
         imported = {name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in _names(node)}
-        assert imported <= {"Live", "json", "os", "socket", "struct", "time", "uuid", "zlib"}, path
+        assert imported <= {"Live", "json", "os", "socket", "struct", "time", "unicodedata", "uuid", "zlib"}, path
         calls = {
             node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         }
@@ -421,6 +422,17 @@ def test_live_dies_in_mid_placement(fakes: Callable[[str], ModuleType], tmp_path
     rig.daw = again
     link.close()
     rig.close()
+
+
+@pytest.mark.parametrize("spells", [lambda path: unicodedata.normalize("NFD", path), lambda path: "Disk:" + path])
+def test_live_may_spell_a_path_in_its_own_way(rig: Rig, tmp_path: Path, spells: Callable[[str], str]) -> None:
+    target = replace(rig.connect(), track="Drums")
+    rig.daw.live.spells = spells
+    rig.hearing.lose = 5
+    clips = [make_clip(tmp_path, index, "\u00e4ther") for index in range(2)]
+    clips = [replace(clip, request_id="job-1") for clip in clips]
+    assert len(rig.host.place(clips, target)) == 2
+    assert len(rig.song.tracks[0].arrangement_clips) == 1 and len(rig.daw.live.undo) == 1
 
 
 def test_a_program_that_died_left_clips_and_the_next_places_them_once(rig: Rig, tmp_path: Path) -> None:

@@ -285,13 +285,13 @@ def test_a_peak_close_to_the_start_of_the_project(daw: Daw, app: App, tmp_path: 
 def test_a_run_is_one_step(daw: Daw, app: App, tmp_path: Path) -> None:
     target = set_up(daw, app)
     groups = [
-        ([make_clip(tmp_path, 0, f"cue-{number}")], replace(target, position=number * RATE, track="SFX", run="run"))
+        ([make_clip(tmp_path, 0, f"cue-{number}")], replace(target, position=number * RATE, run="run"))
         for number in range(5)
     ]
     assert len(app.host.place_run(groups)) == 5
-    assert [name for name, _ in daw.reaper.project.undo] == ["Generate: 5 cues"]
+    assert [name for name, _ in daw.reaper.project.undo] == ["Spot: 5 cues"]
     (track,) = daw.reaper.project.tracks
-    assert track.name == "SFX" and [item.values["D_POSITION"] for item in track.items] == [0, 1, 2, 3, 4]
+    assert track.name == "Cues" and [item.values["D_POSITION"] for item in track.items] == [0, 1, 2, 3, 4]
 
 
 def test_another_tab_is_found(daw: Daw, app: App, tmp_path: Path) -> None:

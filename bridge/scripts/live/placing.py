@@ -7,6 +7,8 @@ known again by its file, whose name is unique, so that asking twice places once.
 
 from __future__ import annotations
 
+import os
+import unicodedata
 from typing import Any, Iterator, NamedTuple
 
 import Live
@@ -45,14 +47,17 @@ def item_of(clip: Live.Clip.Clip) -> str:
     return f"clip {clip.start_time:.6f} {clip.file_path}"
 
 
-def place(song: Live.Song.Song, job: dict[str, Any]) -> list[tuple[str, str, str, str, int]]:
+def place(
+    song: Live.Song.Song, job: dict[str, Any], done: dict[str, Live.Clip.Clip]
+) -> list[tuple[str, str, str, str, int]]:
     """Place what is missing, as one undo step. Returns (job, clip, item, track, position) of every clip.
 
-    Raises `Refused` for what can't be done; what was placed before that stays and is known again.
+    `done` holds what this set was given so far, by path: Live may spell a path in its own way. Raises `Refused`
+    for what can't be done; what was placed before that stays and is known again.
     """
     if "arrangement" not in capabilities():
         raise Refused("This version of Live can't be given clips; update it to 11.3.25, 12.0.5 or newer.")
-    known = {found.clip.file_path: found for found in _all_clips(song)}
+    known = _known(song, [clip["path"] for group in job["groups"] for clip in group["clips"]], done)
     missing = [clip for group in job["groups"] for clip in group["clips"] if clip["path"] not in known]
     if missing:
         song.begin_undo_step()
@@ -61,6 +66,7 @@ def place(song: Live.Song.Song, job: dict[str, Any]) -> list[tuple[str, str, str
                 _place_group(song, group, known)
         finally:
             song.end_undo_step()
+            done.update({path: found.clip for path, found in known.items()})
     placed = []
     for group in job["groups"]:
         for clip in group["clips"]:
@@ -69,6 +75,23 @@ def place(song: Live.Song.Song, job: dict[str, Any]) -> list[tuple[str, str, str
             position = round(at * 60.0 / song.tempo * SAMPLE_RATE)
             placed.append((group["job"], clip["id"], found.item, found.track.name, position))
     return placed
+
+
+def _known(song: Live.Song.Song, paths: list[str], done: dict[str, Live.Clip.Clip]) -> dict[str, Found]:
+    """Which of these files are in the set already, by the path that was asked for."""
+    there = list(_all_clips(song))
+    by_file = {_spelt(found.clip.file_path): found for found in there}
+    known = {}
+    for path in paths:
+        found = by_file.get(_spelt(path)) or next((one for one in there if one.clip == done.get(path)), None)
+        if found is not None:
+            known[path] = found
+    return known
+
+
+def _spelt(path: str) -> str:
+    """A path as it is compared: macOS takes letters apart, and Windows does not tell large from small."""
+    return unicodedata.normalize("NFC", os.path.normcase(os.path.normpath(path)))
 
 
 def _place_group(song: Live.Song.Song, group: dict[str, Any], known: dict[str, Found]) -> None:

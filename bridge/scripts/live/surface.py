@@ -34,6 +34,7 @@ class Surface:
         self._token = uuid.uuid4().hex[:8]  # of a set that is not saved yet
         self._tokens: set[str] = set()  # that this set has had
         self._socket: socket.socket | None = None
+        self._done: dict[str, Live.Clip.Clip] = {}  # what this set was given, by path
         self._beaten = 0.0
         self._busy = False
         self._app: tuple[str, int] = (HOST, 0)
@@ -171,7 +172,7 @@ class Surface:
             return
         first = job["groups"][0]["job"]
         try:
-            placed = placing.place(self._song(), job)
+            placed = placing.place(self._song(), job, self._done)
         except placing.Refused as error:
             self._send("/dcldm/failed", "live", first, str(error))
             return

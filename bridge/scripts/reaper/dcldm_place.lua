@@ -135,7 +135,9 @@ local function put (project, clips, done)
   local items, tracks = {}, {}           -- by job; new tracks by the name that was asked for
   for _, clip in ipairs (clips) do
     local take = done[clip.job .. " " .. clip.id]
-    if take then items[clip.job] = items[clip.job] or { reaper.GetMediaItemTake_Item (take), beside } end
+    if take and not items[clip.job] then
+      items[clip.job] = { reaper.GetMediaItemTake_Item (take), clip.item ~= "" and into_item or beside }
+    end
   end
   for _, clip in ipairs (clips) do
     if clip.source then
