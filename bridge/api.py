@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from bridge.arguments import Argument, described, read
+from bridge.cue_api import CHECK, CUES, CueApi
+from bridge.gate import Gate, is_local
 from bridge.host import Hello, Host, Placed, PlacingFailed
 from bridge.osc import OscSocket, Peer
+from bridge.spotting import Spotting
 from bridge.telling import STATUS, Telling
 from dcldm_plugin import __version__
 from dcldm_plugin.errors import DcldmError, InvalidInput
@@ -47,14 +50,18 @@ class Api:
         library: Library,
         hosts: Mapping[str, Host],
         osc: OscSocket,
+        spotting: Spotting,
         model: str = "builtin",
+        gate: Gate | None = None,
     ) -> None:
-        """`model` is used where a message names none."""
+        """`model` is used where a message names none; without a `gate` only this machine is heard."""
         self._model = model
         self._session = session
         self._library = library
         self._hosts = hosts
         self._telling = Telling(library, hosts, osc)
+        self._cues = CueApi(spotting, hosts, self._telling, model)
+        self._gate = gate or Gate()
         self._rows = {row.address: row for row in TABLE}
 
     def receive(self, address: str, arguments: Sequence[Any], peer: Peer) -> None:
@@ -63,6 +70,10 @@ class Api:
             return  # never answer an answer: two programs could go on for ever
         known = next((value for value in arguments[:1] if isinstance(value, str)), "")[:64]
         try:
+            if address != PASSCODE and not self._gate.admits(peer):
+                if not self._gate.may_be_told(peer):
+                    return
+                raise InvalidInput(f"Send {PASSCODE} with this program's passcode first.")
             row = self._rows.get(address)
             if row is None:
                 raise InvalidInput(f"There is no address {address[:64]!r}; the addresses are: {', '.join(self._rows)}.")
@@ -72,13 +83,18 @@ class Api:
 
     def refuse(self, sentence: str, peer: Peer) -> None:
         """Answer what was not OSC at all."""
-        self._telling.reply(peer, "", "", "error", error=sentence)
+        if self._gate.admits(peer):
+            self._telling.reply(peer, "", "", "error", error=sentence)
 
     def follow(self, event: SessionEvent) -> None:
         """A listener of the session: what happens is told to whoever asked for it."""
         self._telling.follow(event)
 
     # What each address does
+
+    def _passcode(self, peer: Peer, *, passcode: str) -> None:
+        self._gate.open(peer, passcode)
+        self._telling.reply(peer, PASSCODE, "", "ok")
 
     def _ping(self, peer: Peer) -> None:
         hosts = {name: dict(host.describe()) for name, host in self._hosts.items()}
@@ -209,8 +225,15 @@ class Api:
         self._host(job.request.target.host).choose(clips, variation, job.request.target)
         self._telling.reply(peer, "/dcldm/choose", id, "accepted", variation=variation)
 
+    def _check_cues(self, peer: Peer, **values: Any) -> None:
+        self._cues.check(peer, **values)
+
+    def _spot(self, peer: Peer, **values: Any) -> None:
+        self._cues.spot(peer, **values)
+
     def _cancel(self, peer: Peer, *, id: str) -> None:
-        self._session.cancel(id)
+        if not self._cues.cancel(id):
+            self._session.cancel(id)
         self._telling.reply(peer, "/dcldm/cancel", id, "accepted")
 
     def _status(self, peer: Peer, *, id: str) -> None:
@@ -218,19 +241,24 @@ class Api:
             jobs = [{"id": job.id, "status": STATUS[job.state]} for job in self._session.jobs()[:STATUS_JOBS]]
             self._telling.reply(peer, "/dcldm/status", "", "ok", jobs=jobs)
             return
+        if self._cues.status(peer, id):
+            return
         job = self._job(id)
         self._telling.reply(peer, "/dcldm/status", id, STATUS[job.state], **self._telling.report(job))
 
     def _hello(self, peer: Peer, *, host: str, **values: Any) -> None:
-        self._host(host).hear(Hello(**values))
+        self._host(host, peer).hear(Hello(**values))
 
     def _placed(self, peer: Peer, *, host: str, id: str, clip: str, item: str, track: str, position: int) -> None:
-        self._host(host).hear(Placed(id, clip, item, track, position))
+        self._host(host, peer).hear(Placed(id, clip, item, track, position))
 
     def _failed(self, peer: Peer, *, host: str, id: str, sentence: str) -> None:
-        self._host(host).hear(PlacingFailed(id, sentence))
+        self._host(host, peer).hear(PlacingFailed(id, sentence))
 
-    def _host(self, name: str) -> Host:
+    def _host(self, name: str, peer: Peer | None = None) -> Host:
+        """The host of that name. What a `peer` says for a host counts only from this machine."""
+        if peer is not None and not is_local(peer):
+            raise InvalidInput("A host speaks from the machine that it runs on.")
         if name not in self._hosts:
             raise InvalidInput(f"There is no host {name[:64]!r}; the hosts are: {', '.join(self._hosts)}.")
         return self._hosts[name]
@@ -258,7 +286,7 @@ def _switch(name: str, value: int) -> bool:
     return value == 1
 
 
-GENERATE, VARY, AGAIN = "/dcldm/generate", "/dcldm/vary", "/dcldm/again"
+GENERATE, VARY, AGAIN, PASSCODE = "/dcldm/generate", "/dcldm/vary", "/dcldm/again", "/dcldm/passcode"
 _ID = Argument("id", "text", required=True)
 _HOST = Argument("host", "text", required=True)
 _PLACE = (
@@ -269,6 +297,18 @@ _PLACE = (
     Argument("project", "text", ""),
 )
 _ON_PLACE = (Argument("item", "text", ""), Argument("snap", "text", ""))  # came later, so they stand last
+_SHEET = (
+    Argument("host", "text", ""),
+    Argument("project", "text", ""),
+    Argument("sample_rate", "whole", 0),
+    Argument("fps", "text", ""),
+    Argument("start", "text", ""),
+    Argument("track", "text", ""),
+    Argument("seconds", "number", DEFAULT_SECONDS),
+    Argument("variations", "whole", 1),
+    Argument("snap", "text", ""),
+    Argument("model", "text", ""),
+)
 _PROGRESS = (
     "`accepted` at once; `progress` (`variation`, `stage`, `fraction`) and `clip` on the way; then "
     "`done` (`clips`, `placements`), `error`, `cancelled` or `interrupted`"
@@ -276,6 +316,13 @@ _PROGRESS = (
 
 TABLE = (
     Row("/dcldm/ping", (), "Is the program there?", "`ok`, `version`, `hosts`", Api._ping),
+    Row(
+        PASSCODE,
+        (Argument("passcode", "text", required=True),),
+        "From another machine, where that is allowed: before anything else, and again after 12 hours.",
+        "`ok`",
+        Api._passcode,
+    ),
     Row(
         GENERATE,
         (
@@ -347,11 +394,30 @@ TABLE = (
         "`accepted`, `variation`",
         Api._choose,
     ),
-    Row("/dcldm/cancel", (_ID,), "Stop a job at its next step; its clips stay.", "`accepted`", Api._cancel),
+    Row(
+        CHECK,
+        (_ID, Argument("path", "text", required=True), *_SHEET),
+        "Say what spotting a cue sheet (CSV) would do. `fps` and `start` (the timecode of the timeline's beginning) "
+        "are for sheets that don't say; `track` to `model` hold for rows that don't. Project and rate default to the "
+        "open session's. The host shows it and asks whether to go on.",
+        "`ok`, `cues`, `clips`, `rows`, `errors` by row",
+        Api._check_cues,
+    ),
+    Row(
+        CUES,
+        (_ID, Argument("path", "text", ""), *_SHEET, Argument("leave_out", "whole", 0)),
+        "Spot a cue sheet: render every row, then place all in one step. The same id again goes on where it was; "
+        "without a path it is the sheet that was checked, or a run of an earlier time. Rows with errors stop it, "
+        "unless `leave_out` is 1.",
+        "`accepted`; `progress` (`cues`, `rendered`, `done`, `errors`); then `done`, `error`, `cancelled` or "
+        "`interrupted`",
+        Api._spot,
+    ),
+    Row("/dcldm/cancel", (_ID,), "Stop a job or run at its next step; its clips stay.", "`accepted`", Api._cancel),
     Row(
         "/dcldm/status",
         (Argument("id", "text", ""),),
-        "How is a job, or without an id: which are the newest?",
+        "How is a job or run, or without an id: which jobs are the newest?",
         "the job's status with `clips`, `placements`; or `ok` with `jobs`",
         Api._status,
     ),

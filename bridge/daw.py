@@ -168,7 +168,7 @@ class SpoolHost(DawHost):
 
     - `place.txt`: what is to be placed; the script takes it away. It is written again every few seconds
       until each clip is confirmed.
-    - `board.txt`: a heartbeat (`time=`, Unix seconds) and a line of news per job.
+    - `board.txt`: a heartbeat (`time=`, Unix seconds), a line of news per job (`job=`) and how far it is (`part=`).
     """
 
     def __init__(
@@ -213,7 +213,7 @@ class SpoolHost(DawHost):
             rows = [f"time={int(time.time())}\n"]
             for one in news:
                 rows.append("\t".join((f"job={one.job_id}", one.project, one.status, _one_line(one.text))))
-                rows.append("\n")
+                rows.append(f"\npart={one.job_id}\t{one.fraction:.3f}\n")
             self._spool.write(BOARD, "".join(rows))
 
 

@@ -28,7 +28,10 @@ from dcldm_plugin.commands import Parser
 from dcldm_plugin.commands.doctor import live_library, reaper_folder
 from dcldm_plugin.errors import InvalidInput
 
-SCRIPTS = ("dcldm_generate.lua", "dcldm_watch.lua")
+ACTIONS = ("dcldm_generate.lua", "dcldm_vary.lua", "dcldm_spot.lua")
+HOOK = "dcldm_watch.lua"
+SCRIPTS = (*ACTIONS, HOOK)
+COMMON = "dcldm_common.lua"  # what they share; Ardour's scripts can't load one another
 CONFIG = "dcldm.conf"
 RECORD = "dcldm-installed.json"
 UI_SCRIPTS, BACKUP = "ui_scripts", "ui_scripts.before-dcldm"
@@ -41,7 +44,7 @@ class Record:
     version: str
     files: dict[str, str] = field(default_factory=dict)
     ui_scripts: str = ""  # check sum of the file as we left it; empty: not changed by us
-    slot: int = 0  # of the action: Ardour calls it LuaAction/script-<slot>
+    slots: list[int] = field(default_factory=list)  # of the actions: Ardour calls them LuaAction/script-<slot>
 
 
 def install(config: Path, spool: Path, port: int) -> Record:
@@ -57,16 +60,16 @@ def install(config: Path, spool: Path, port: int) -> Record:
     texts[f"scripts/{CONFIG}"] = lines({"spool": spool.absolute().as_posix(), "port": port}).encode()
     for name in texts:
         _check_ours(config / name, "" if old is None else old.files.get(name, ""))
-    bound, slot, base = b"", 0, None
+    bound, slots, base = b"", list[int](), None
     if version == ui_scripts.BOUND_VERSION:
         _check_not_running(config)
         base = _without_ours(config, old)
-        bound, slot = ui_scripts.add(base, _named(SCRIPTS[0]), _named(SCRIPTS[1]))
+        bound, slots = ui_scripts.add(base, [_named(name) for name in ACTIONS], _named(HOOK))
     record = Record(
         version=__version__,
         files={name: _sum(text) for name, text in texts.items()},
         ui_scripts=_sum(bound) if bound else "",
-        slot=slot,
+        slots=slots,
     )
     # The record first: whatever happens after it, what is there can be told to be ours.
     _write(config / "scripts" / RECORD, json.dumps(asdict(record), indent=1).encode())
@@ -106,8 +109,10 @@ def uninstall(config: Path) -> list[Path]:
 
 
 def script(name: str) -> str:
-    """The text of one of our Lua scripts for Ardour."""
-    return (files("bridge") / "scripts" / "ardour" / name).read_text(encoding="utf-8")
+    """The text of one of our Lua scripts for Ardour, complete."""
+    folder = files("bridge") / "scripts" / "ardour"
+    common = (folder / COMMON).read_text(encoding="utf-8")
+    return (folder / name).read_text(encoding="utf-8").replace("  --common\n", common)
 
 
 def script_name(text: str) -> str:
@@ -141,16 +146,16 @@ def install_main(arguments: Sequence[str]) -> int:
     record = install(config, spool_folder(known.home), port)
     for name in record.files:
         print(config / name)
-    if record.slot:
+    if record.slots:
         print(config / UI_SCRIPTS)
         print(
-            "Start Ardour: `DC-LDM: Generate from prompt` is in its menu Edit, Lua Scripts. "
+            "Start Ardour: our three actions, each beginning with `DC-LDM`, are in its menu Edit, Lua Scripts. "
             "Leave `dcldm serve` running beside it."
         )
     else:
         print(
             "One step is left to you. In Ardour: Edit, Lua Scripts, Script Manager; add "
-            "`DC-LDM: Generate from prompt` as an action and `DC-LDM: Clips and news` as a callback."
+            "the scripts that begin with `DC-LDM`: `Clips and news` as a callback, the others as actions."
         )
     return 0
 
@@ -264,7 +269,9 @@ def _sum(content: bytes) -> str:
 def _read_record(config: Path) -> Record | None:
     path = config / "scripts" / RECORD
     try:
-        return Record(**json.loads(path.read_text(encoding="utf-8")))
+        values = json.loads(path.read_text(encoding="utf-8"))
+        values.pop("slot", None)  # of a version that had one action
+        return Record(**values)
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, OSError) as error:
@@ -294,7 +301,7 @@ def _without_ours(config: Path, record: Record | None) -> bytes | None:
     if _sum(text) == record.ui_scripts:
         return backup.read_bytes() if backup.exists() else None
     # Ardour has written the file since: only our entries go.
-    return ui_scripts.remove(text, _named(SCRIPTS[0])[0], _named(SCRIPTS[1])[0])
+    return ui_scripts.remove(text, {_named(name)[0] for name in ACTIONS}, _named(HOOK)[0])
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -1,4 +1,4 @@
-"""One ordered UDP socket that speaks OSC 1.0, on 127.0.0.1 only.
+"""One ordered UDP socket that speaks OSC 1.0, on 127.0.0.1 unless other machines are asked for.
 
 python-osc reads and writes the packets; its servers are not used, since they sleep until the time tag of a
 bundle comes or start a thread for every datagram. Here whatever arrives is handled at once, in order.
@@ -62,16 +62,21 @@ def encode(address: str, *arguments: str | float | bool) -> bytes:
     return bytes(builder.build().dgram)
 
 
+def _not_the_parser(record: logging.LogRecord) -> bool:
+    """python-osc writes the whole of every bad datagram into the log: anybody could fill it."""
+    return "pythonosc" not in record.pathname
+
+
 class OscSocket:
     """A bound socket and the one thread that reads it."""
 
-    def __init__(self, port: int) -> None:
-        """Bind to 127.0.0.1:`port`, 0 for any free one. Raises `DcldmError` if the port is taken."""
+    def __init__(self, port: int, *, lan: bool = False) -> None:
+        """Bind to `port`, 0 for any free one, for this machine or for all. Raises `DcldmError` if it is taken."""
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         if sys.platform == "win32":  # there a second socket could otherwise share the port
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
         try:
-            self._socket.bind((HOST, port))
+            self._socket.bind(("0.0.0.0" if lan else HOST, port))
         except OSError as error:
             self._socket.close()
             if error.errno in (errno.EADDRINUSE, errno.EACCES, getattr(errno, "WSAEADDRINUSE", None)):
@@ -86,6 +91,7 @@ class OscSocket:
 
     def start(self, receive: Receive, refuse: Refuse) -> None:
         """Call `receive` for every message, on the socket's thread, and `refuse` for every other datagram."""
+        logging.getLogger().addFilter(_not_the_parser)
         self._thread = threading.Thread(target=self._read, args=(receive, refuse), name="dcldm osc", daemon=True)
         self._thread.start()
 
@@ -108,6 +114,7 @@ class OscSocket:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as waker:
                 waker.sendto(b"", (HOST, self.port))
             self._thread.join()
+            logging.getLogger().removeFilter(_not_the_parser)
         self._socket.close()
 
     def _read(self, receive: Receive, refuse: Refuse) -> None:

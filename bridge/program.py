@@ -10,12 +10,15 @@ from bridge import ardour, live, reaper
 from bridge.api import Api
 from bridge.ardour import ArdourHost
 from bridge.folder import FolderHost
+from bridge.gate import Gate
 from bridge.host import Host
 from bridge.live import LiveHost
 from bridge.osc import OscSocket
 from bridge.outbox import Outbox
 from bridge.reaper import ReaperHost
+from bridge.spotting import Spotting
 from dcldm_plugin.engine.process import EngineProcess
+from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.jobs import JobStore
 from dcldm_plugin.library import Library
 from dcldm_plugin.session import Listener, Session
@@ -33,6 +36,16 @@ class Program:
     session: Session
     hosts: dict[str, Host]
     osc: OscSocket
+    spotting: Spotting
+
+
+def open_socket(settings: Settings, port: int | None = None) -> OscSocket:
+    """The socket of the OSC API as the settings want it, at another port if one is given. Raises `DcldmError`."""
+    if settings.lan and not settings.passcode:
+        raise InvalidInput(
+            "`lan` is on in settings.toml; set a `passcode` there too, or other machines can't be told apart."
+        )
+    return OscSocket(settings.osc_port if port is None else port, lan=settings.lan)
 
 
 def make_hosts(settings: Settings) -> dict[str, Host]:
@@ -72,9 +85,11 @@ def running(settings: Settings, osc: OscSocket, listeners: Sequence[Listener] = 
         for host in hosts.values():
             host.start()
             stack.callback(host.stop)
-        api = Api(session, library, hosts, osc, settings.model)
+        spotting = stack.enter_context(closing(Spotting(session, settings.home / "runs")))
+        gate = Gate(settings.passcode if settings.lan else "")
+        api = Api(session, library, hosts, osc, spotting, settings.model, gate)
         session.subscribe(api.follow)
         osc.start(api.receive, api.refuse)
         stack.callback(osc.stop)
         stack.enter_context(closing(Outbox(reaper.spool_folder(settings.home) / reaper.OUTBOX, api.receive)))
-        yield Program(settings, library, jobs, engine, session, hosts, osc)
+        yield Program(settings, library, jobs, engine, session, hosts, osc, spotting)

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from bridge.osc import OscSocket
-from bridge.program import running
+from bridge.program import open_socket, running
 from dcldm_plugin import __version__
 from dcldm_plugin.commands import Parser, log_file
 from dcldm_plugin.errors import InvalidInput
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
         signal.signal(number, lambda *_: stopped.set())
     with ExitStack() as stack:
         stack.enter_context(only_instance(settings))
-        osc = OscSocket(port)
+        osc = open_socket(settings, port)
         stack.callback(osc.stop)
         stack.enter_context(log_file(settings))
         log = JsonLog()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Sequence, Set
 from xml.etree import ElementTree
 
 from bridge.host import HostError
@@ -28,8 +29,8 @@ _STATEMENT = re.compile(
 )
 
 
-def add(text: bytes | None, action: tuple[str, str], hook: tuple[str, str]) -> tuple[bytes, int]:
-    """The file with an action and a hook, each (name, Lua source), bound too; and the action's slot.
+def add(text: bytes | None, actions: Sequence[tuple[str, str]], hook: tuple[str, str]) -> tuple[bytes, list[int]]:
+    """The file with actions and a hook, each (name, Lua source), bound too; and the actions' slots.
 
     `text` is the file as it is, without ours, or None. Raises `HostError` if it is not understood or full.
     """
@@ -38,11 +39,15 @@ def add(text: bytes | None, action: tuple[str, str], hook: tuple[str, str]) -> t
     node.set("lua", _LUA)
     statements = _statements(node)
     slots = {slot for slot, _, _ in statements}
-    free = next((slot for slot in range(1, LAST_SLOT + 1) if slot not in slots), None)
-    if free is None:
-        raise HostError("All of Ardour's script slots are taken; free one in its menu Edit, Lua Scripts.")
+    free = [slot for slot in range(1, LAST_SLOT + 1) if slot not in slots][: len(actions)]
+    if len(free) < len(actions):
+        raise HostError(
+            f"Ardour has {len(free)} script slots left, and {len(actions)} are needed; "
+            "free some in its menu Edit, Lua Scripts."
+        )
     merged = b"".join(raw for _, _, raw in statements) or _NO_SCRIPTS
-    node.text = _encoded(merged + b" " + _assignments(f"scripts[{free}]", *action))
+    ours = [_assignments(f"scripts[{slot}]", *action) for slot, action in zip(free, actions, strict=True)]
+    node.text = _encoded(b" ".join([merged, *ours]))
     hooks = _child(root, "ActionHooks")
     ids = {callback.get("id") for callback in hooks}
     number = next(number for number in range(1_000_001, 2_000_000) if str(number) not in ids)
@@ -54,13 +59,13 @@ def add(text: bytes | None, action: tuple[str, str], hook: tuple[str, str]) -> t
     return _written(root), free
 
 
-def remove(text: bytes, action_name: str, hook_name: str) -> bytes:
-    """The file without the action and the hook of these names. Raises `HostError` if not understood."""
+def remove(text: bytes, action_names: Set[str], hook_name: str) -> bytes:
+    """The file without the actions and the hook of these names. Raises `HostError` if not understood."""
     root = _parse(text)
     node = _child(root, "ActionScript")
     statements = _statements(node)
-    wanted = _quoted(action_name)
-    ours = {slot for slot, name, _ in statements if slot is not None and name == wanted}
+    wanted = {_quoted(name) for name in action_names}
+    ours = {slot for slot, name, _ in statements if slot is not None and name in wanted}
     kept = b"".join(raw for slot, _, raw in statements if slot is None or slot not in ours)
     node.text = _encoded(kept or _NO_SCRIPTS)
     hooks = _child(root, "ActionHooks")

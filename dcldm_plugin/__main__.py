@@ -25,6 +25,7 @@ COMMANDS = {
     "train": ("dcldm_plugin.commands.train:main", "teach a model your own sounds"),
     "listen": ("dcldm_plugin.evaluation.listen:main", "rate sounds blind, several systems against each other"),
     "doctor": ("dcldm_plugin.commands.doctor:main", "say what works on this machine, and what to do"),
+    "spot": ("bridge.spot:main", "make and place a sound for every row of a cue sheet"),
     "serve": ("bridge.serve:main", "listen to DAWs, without a window"),
     "install": ("bridge.install:install_main", "put our scripts into a DAW"),
     "uninstall": ("bridge.install:uninstall_main", "take our scripts out of a DAW"),

@@ -36,7 +36,9 @@ class Settings:
     log_folder: Path
     watch_folder: Path  # where the folder host leaves clips for a DAW that watches it
     model: str = "builtin"
-    osc_port: int = 8710  # UDP, on 127.0.0.1 only
+    osc_port: int = 8710  # UDP
+    lan: bool = False  # listen to other machines as well, which then have to send the passcode
+    passcode: str = ""
     reaper_port: int = 8700  # where REAPER's OSC device listens
     live_port: int = 11_040  # where our script in Ableton Live listens
     idle_seconds: float = 300.0  # after this long without work the engine gives its memory back
@@ -210,6 +212,11 @@ def _readers(home: Path) -> dict[str, Callable[[Any], Any]]:
             raise ValueError("it must be text, in quotes.")
         return clean_text(value, "text")
 
-    by_type = {"Path": folder, "str": text, "int": port, "float": seconds}
+    def switch(value: object) -> bool:
+        if not isinstance(value, bool):
+            raise ValueError("it must be true or false.")
+        return value
+
+    by_type = {"Path": folder, "str": text, "int": port, "float": seconds, "bool": switch}
     # Annotations are text here (postponed evaluation), and every type has but one meaning in `Settings`.
     return {field.name: by_type[str(field.type)] for field in fields(Settings) if field.name != "home"}

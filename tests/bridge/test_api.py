@@ -15,6 +15,7 @@ from bridge.arguments import read
 from bridge.folder import FolderHost
 from bridge.host import Hello, Host, HostWord, News, Placed, PlacingFailed
 from bridge.osc import OscSocket, decode, encode
+from bridge.spotting import Spotting
 from dcldm_plugin.engine.process import EngineProcess
 from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.jobs import JobStore
@@ -61,7 +62,7 @@ class Client:
 
     def __init__(self, port: int) -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.settimeout(60)
+        self.socket.settimeout(180)
         self.socket.connect(("127.0.0.1", port))
 
     def send(self, address: str, *arguments: str | float | bool | None) -> None:
@@ -100,7 +101,7 @@ def port(tmp_path: Path, notebook: Notebook) -> Iterator[int]:
     engine = EngineProcess(tmp_path / "renders")
     session = Session(library, jobs, engine, hosts)
     osc = OscSocket(0)
-    api = Api(session, library, hosts, osc, model="tone")
+    api = Api(session, library, hosts, osc, Spotting(session, tmp_path / "runs"), model="tone")
     session.subscribe(api.follow)
     osc.start(api.receive, api.refuse)
     yield osc.port
@@ -368,3 +369,47 @@ def test_clips_go_into_the_project_and_elsewhere_if_that_fails(
     notebook.media.touch()
     (outside,) = ask_until_over(client, "/dcldm/generate", "job-2", "rain", 0.5, 1, 7, "", *place)["clips"]
     assert Path(outside["path"]).is_relative_to(tmp_path / "library")
+
+
+def test_a_cue_sheet_is_checked_and_then_spotted(client: Client, notebook: Notebook, tmp_path: Path) -> None:
+    sheet = tmp_path / "reel.csv"
+    sheet.write_text("tc,what,description,dur\n00:00:01:12,x,rain,0.2\nsoon,x,wind,0.2\n00:00:02:00,x,fire,0.2\n")
+    looked = client.ask("/dcldm/cues/check", "reel", str(sheet), "notebook", "song", 48_000, "24", "", "Foley")
+    assert (looked["status"], looked["cues"], looked["clips"]) == ("ok", 2, 2)
+    assert looked["rows"][0] == {
+        "row": 2, "time": "00:00:01:12", "seconds": 0.2, "variations": 1, "track": "Foley", "prompt": "rain",
+    }  # fmt: skip
+    assert [error["row"] for error in looked["errors"]] == [3]
+    assert notebook.news[-1].status == "preview" and "00:00:01:12 rain" in notebook.news[-1].text.replace("  ", " ")
+    done = ask_until_over(client, "/dcldm/cues", "reel")
+    assert (done["status"], done["cues"], done["done"]) == ("done", 2, 2)
+    assert notebook.news[-1].status == "done"
+    assert client.ask("/dcldm/status", "reel")["status"] == "done"
+    assert ask_until_over(client, "/dcldm/cues", "reel")["status"] == "done"  # by now a run of an earlier time
+
+
+def test_what_is_wrong_with_a_cue_sheet_is_said(client: Client, tmp_path: Path) -> None:
+    sheet = tmp_path / "reel.csv"
+    sheet.write_text("time,prompt,length\n1,rain,0.2\nsoon,wind,0.2\n")
+    place = ("notebook", "song", 48_000)
+    for arguments, words in (
+        ((str(sheet), *place), "Row 3 of reel.csv can't be done"),
+        ((str(tmp_path / "gone.csv"),), "not there"),
+        ((str(sheet), "nobody"), "no host 'nobody'"),
+        ((str(sheet), *place, "26"), "not a frame rate"),
+        ((), "no run 'reel'"),
+    ):
+        reply = client.ask("/dcldm/cues", "reel", *arguments)
+        assert reply["status"] == "error" and words in reply["error"], reply
+    assert client.ask("/dcldm/status")["jobs"] == []
+
+
+def test_a_run_is_cancelled_by_its_id(client: Client, tmp_path: Path) -> None:
+    sheet = tmp_path / "reel.csv"
+    sheet.write_text("time,prompt,length,variations\n1,slow rain,0.5,32\n")
+    assert client.ask("/dcldm/cues", "reel", str(sheet), "notebook", "song", 48_000)["status"] == "accepted"
+    client.send("/dcldm/cancel", "reel")
+    statuses = set()
+    while "cancelled" not in statuses:
+        statuses.add(client.next()[1]["status"])
+    assert client.ask("/dcldm/status", "reel")["status"] == "cancelled"

@@ -65,9 +65,14 @@ class Script(threading.Thread):
             self.host.hear(PlacingFailed(job["job"], "Ardour has no room."))
         if how != "place":
             return
-        for number in range(1, int(job["clips"]) + 1):
-            item = f"region {number}"
-            self.host.hear(Placed(job["job"], job[f"clip{number}_id"], item, job["track"], int(job["position"])))
+        for number, clip in enumerate(clips_of(job), 1):
+            self.host.hear(Placed(clip["job"], clip["id"], f"region {number}", clip["track"], int(clip["position"])))
+
+
+def clips_of(job: dict[str, str]) -> list[dict[str, str]]:
+    """What the script reads of each clip."""
+    rows = [job[f"clip{number}"] for number in range(1, int(job["clips"]) + 1)]
+    return [dict(field.split("=", 1) for field in row.split("\t")) for row in rows]
 
 
 @pytest.fixture
@@ -99,8 +104,33 @@ def test_every_clip_is_told_and_confirmed(host: ArdourHost, tmp_path: Path) -> N
         (f"clip{index}", f"region {index + 1}", "Track 1", 123_457) for index in range(3)
     ]
     job = script.jobs[0]
-    assert job["clip2_path"] == clips[1].path.as_posix()
-    assert (job["project"], job["track"], job["sample_rate"]) == ("song", "Track 1", "48000")
+    told = clips_of(job)
+    assert told[1]["path"] == clips[1].path.as_posix()
+    assert (job["project"], told[0]["track"], told[0]["timeline_rate"]) == ("song", "Track 1", "48000")
+    assert [clip["alternate"] for clip in told] == ["0", "1", "1"]
+
+
+def test_a_run_is_told_in_one_piece(host: ArdourHost, tmp_path: Path) -> None:
+    script = run_script(host, tmp_path, "place")
+    first, second = (replace(make_clip(tmp_path, index), request_id=f"job-{index}") for index in range(2))
+    run = replace(TARGET, track="", run="sheet")
+    placements = host.place_run([([first], run), ([second], replace(run, position=7, track="Doors"))])
+    end(script)
+    assert [placement.clip_id for placement in placements] == ["clip0", "clip1"]
+    assert script.jobs[0]["step"] == "Spot: 2 cues"
+    told = [(clip["job"], clip["track"], clip["position"], clip["alternate"]) for clip in clips_of(script.jobs[0])]
+    assert told == [("job-0", "Cues", "123457", "0"), ("job-1", "Doors", "7", "0")]
+
+
+def test_another_take_is_chosen(host: ArdourHost, tmp_path: Path) -> None:
+    clips = [make_clip(tmp_path, index) for index in range(2)]
+    with pytest.raises(HostError, match="does not have 'song' open"):
+        host.choose(clips, 1, TARGET)
+    host.hear(Hello("song", 48_000))
+    host.choose(clips, 1, TARGET)
+    text = (tmp_path / "spool" / "choose.txt").read_text(encoding="utf-8")
+    told = clips_of(dict(line.split("=", 1) for line in text.splitlines()))
+    assert [clip["alternate"] for clip in told] == ["1", "0"]
 
 
 def test_a_lost_confirmation_is_asked_for_again(tmp_path: Path) -> None:
@@ -150,9 +180,10 @@ def test_a_late_answer_of_another_job_is_no_answer(host: ArdourHost, tmp_path: P
 def test_the_board_has_a_heartbeat_and_news(host: ArdourHost, tmp_path: Path) -> None:
     board = tmp_path / "spool" / "board.txt"
     host.show(News("job-1", "song", "progress", "variation 1:\n denoising\t", 0.5))
-    beat, news = board.read_text(encoding="utf-8").splitlines()
+    beat, news, part = board.read_text(encoding="utf-8").splitlines()
     assert abs(int(beat.removeprefix("time=")) - time.time()) < 5
     assert news == "job=job-1\tsong\tprogress\tvariation 1: denoising"
+    assert part == "part=job-1\t0.500"
 
 
 def test_a_stale_job_is_not_placed_unasked(tmp_path: Path) -> None:
@@ -173,12 +204,12 @@ def test_what_can_not_be_told_on_one_line_is_refused(tmp_path: Path) -> None:
     except OSError:
         pytest.skip("this system has no such file names")
     with pytest.raises(HostError, match="control character"):
-        job_text([replace(clip, path=odd)], TARGET)
+        job_text([([replace(clip, path=odd)], TARGET)])
 
 
 def test_a_clip_that_is_gone_is_refused(tmp_path: Path) -> None:
     with pytest.raises(HostError, match="not there any more"):
-        job_text([replace(make_clip(tmp_path, 0), path=tmp_path / "gone.wav")], TARGET)
+        job_text([([replace(make_clip(tmp_path, 0), path=tmp_path / "gone.wav")], TARGET)])
 
 
 def sends() -> list[tuple[str, str]]:
@@ -191,6 +222,11 @@ def test_the_scripts_send_what_the_table_takes() -> None:
     rows = {row.address: row.arguments for row in TABLE}
     assert {address for address, _ in sends()} == {
         "/dcldm/generate",
+        "/dcldm/vary",
+        "/dcldm/again",
+        "/dcldm/cues",
+        "/dcldm/cues/check",
+        "/dcldm/cancel",
         "/dcldm/hello",
         "/dcldm/placed",
         "/dcldm/failed",
@@ -211,3 +247,46 @@ def test_scripts_evaluate_nothing_and_reach_for_nothing(name: str) -> None:
         assert not re.search(rf"\b{word}\b", text), word
     assert text.isascii()
     assert install.script_name(text).startswith("DC-LDM: ")
+
+
+class Session(Script):
+    """What the script does with a session: it notes what it has placed, and places nothing twice."""
+
+    def __init__(self, host: ArdourHost, spool: Path, answers: list[str]) -> None:
+        super().__init__(host, spool, answers)
+        self.timeline: list[str] = []
+
+    def answer(self, job: dict[str, str], how: str) -> None:
+        for clip in clips_of(job):
+            if clip["id"] not in self.timeline:
+                self.timeline.append(clip["id"])
+                if how == "dies":  # in mid-placement: one clip lies there, and nothing more is heard of it
+                    return
+        for _ in range(2 if how == "twice" else 1):
+            super().answer(job, "silence" if how == "silence" else "place")
+
+
+def test_a_daw_that_dies_answers_late_twice_or_never(tmp_path: Path) -> None:
+    clips = [make_clip(tmp_path, index) for index in range(3)]
+    host = ArdourHost(tmp_path / "spool", timeout_seconds=20.0, resend_seconds=0.2)
+    session = Session(host, tmp_path / "spool", ["dies", "silence", "twice"])
+    session.start()
+    assert len(host.place(clips, TARGET)) == 3
+    assert len(host.place(clips, TARGET)) == 3  # place again
+    end(session)
+    assert session.timeline == ["clip0", "clip1", "clip2"]
+    assert len(session.jobs) >= 4
+
+
+def test_a_program_that_dies_in_mid_placement_is_followed_by_one_that_places_nothing_twice(tmp_path: Path) -> None:
+    clips = [make_clip(tmp_path, index) for index in range(2)]
+    first = ArdourHost(tmp_path / "spool", timeout_seconds=0.5)
+    session = Session(first, tmp_path / "spool", ["silence"])
+    session.start()
+    with pytest.raises(HostError):
+        first.place(clips, TARGET)  # placed, but the program never heard of it
+    second = ArdourHost(tmp_path / "spool", timeout_seconds=20.0, resend_seconds=0.2)
+    session.host, session.answers = second, ["place"]
+    assert len(second.place(clips, TARGET)) == 2
+    end(session)
+    assert session.timeline == ["clip0", "clip1"]

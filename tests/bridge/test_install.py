@@ -52,7 +52,7 @@ def test_install_writes_scripts_and_binds_them(config: Path, tmp_path: Path) -> 
     record = install.install(config, tmp_path / "spool", PORT)
     assert (config / "scripts" / "dcldm.conf").read_text() == f"spool={tmp_path / 'spool'}\nport={PORT}\n"
     assert (config / "scripts" / "dcldm_generate.lua").read_text() == install.script("dcldm_generate.lua")
-    assert record.slot == 1
+    assert record.slots == [1, 2, 3]
     assert b'scripts[1]["n"] = "DC-LDM: Generate from prompt"' in action_text(config)
     assert hook_names(config) == ["DC-LDM: Clips and news"]
     [hook] = ElementTree.parse(config / "ui_scripts").getroot().iter("LuaCallback")
@@ -76,7 +76,7 @@ def test_uninstall_leaves_exactly_what_was_there(config: Path, tmp_path: Path, t
 def test_what_the_user_has_bound_stays(config: Path, tmp_path: Path) -> None:
     (config / "ui_scripts").write_bytes(FOREIGN)
     record = install.install(config, tmp_path / "spool", PORT)
-    assert record.slot == 2
+    assert record.slots == [2, 3, 4]
     assert action_text(config).startswith(FOREIGN_ACTION)
     assert hook_names(config) == ["Theirs", "DC-LDM: Clips and news"]
 
@@ -140,16 +140,16 @@ def test_a_list_of_scripts_that_is_not_understood_is_left_alone(config: Path, tm
 def test_all_slots_taken() -> None:
     text: bytes | None = None
     for number in range(ui_scripts.LAST_SLOT):
-        text, slot = ui_scripts.add(text, (f"action {number}", "x"), (f"hook {number}", "y"))
-        assert slot == number + 1
-    with pytest.raises(HostError, match="slots"):
-        ui_scripts.add(text, ("one more", "x"), ("hook", "y"))
+        text, slots = ui_scripts.add(text, [(f"action {number}", "x")], (f"hook {number}", "y"))
+        assert slots == [number + 1]
+    with pytest.raises(HostError, match="0 script slots left, and 1 are needed"):
+        ui_scripts.add(text, [("one more", "x")], ("hook", "y"))
 
 
 def test_another_version_of_ardour_gets_the_scripts_but_no_binding(tmp_path: Path) -> None:
     config = tmp_path / "ardour8"
     config.mkdir()
-    assert install.install(config, tmp_path / "spool", PORT).slot == 0
+    assert install.install(config, tmp_path / "spool", PORT).slots == []
     assert not (config / "ui_scripts").exists()
     install.uninstall(config)
     assert tree(config) == {}

@@ -125,7 +125,9 @@ def test_bad_ports(tmp_path: Path, port: str) -> None:
 
 def test_random_datagrams_do_not_harm_it(tmp_path: Path) -> None:
     with serving(tmp_path) as serve, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        for size in range(0, 4000, 7):
-            client.sendto(os.urandom(size), ("127.0.0.1", serve.port))
+        heads = (b"", b"/dcldm/generate\0,ss\0", b"#bundle\0", b"/dcldm/cues\0,s\0\0", b"/dcldm/placed\0\0\0,sssss\0\0")
+        for number in range(10_000):
+            client.sendto(heads[number % len(heads)] + os.urandom(number % 1500), ("127.0.0.1", serve.port))
         assert serve.ask("/dcldm/ping")["status"] == "ok"
         assert serve.process.poll() is None
+    assert not list(tmp_path.rglob("*.wav"))

@@ -1,0 +1,73 @@
+-- Part of DC-LDM Plugin; put here, and taken away again, by its own "dcldm" program.
+ardour {
+  ["type"] = "EditorAction",
+  name = "DC-LDM: Spot cues",
+  license = "GPL",
+  author = "DC-LDM Plugin",
+  description = "A sound for every marker and range, by its name, or for every row of a cue sheet.",
+}
+
+function factory ()
+  --common
+  local BOTH, MARKERS, RANGES, SHEET = "markers and ranges", "markers only", "ranges only", "a cue sheet (CSV file)"
+
+  local function quoted (text) return '"' .. text:gsub ('"', '""') .. '"' end
+
+  -- Markers and ranges as a cue sheet; its path, or nil if there are none.
+  local function write_sheet (from, prefix)
+    local rate, rows = Session:nominal_sample_rate (), { "time,length,prompt\n" }
+    local locations = Session:locations ():list ()
+    for location in locations:iter () do
+      local name, range = location:name (), location:is_range_marker ()
+      local usual = location:is_session_range () or location:is_auto_loop () or location:is_auto_punch ()
+      local wanted = range and from ~= MARKERS or location:is_mark () and from ~= RANGES
+      if wanted and not usual and not location:is_hidden () and name:sub (1, #prefix) == prefix then
+        rows[#rows + 1] = string.format ("%.9f,%s,%s\n", location:start ():samples () / rate,
+          range and string.format ("%.9f", location:length ():samples () / rate) or "", quoted (name:sub (#prefix + 1)))
+      end
+    end
+    if #rows == 1 then return nil end
+    local path = ARDOUR.LuaAPI.build_filename (Session:path (), "dcldm-cues.csv")
+    local file = io.open (path, "w")
+    if not file then return nil end
+    file:write (table.concat (rows))
+    file:close ()
+    return path
+  end
+
+  local function spot ()
+    local config = read_config ()
+    if not config then return say ("The file dcldm.conf is missing. Run: dcldm install ardour") end
+    local board = fields_of (contents (config.spool, "board.txt") or "")
+    if os.time () - (tonumber (board.time) or 0) > 10 then
+      return say ("dcldm is not running. Start it with: dcldm serve")
+    end
+    local answer = LuaDialog.Dialog ("Spot cues", {
+      { type = "entry", key = "prefix", title = "Only names that begin with", default = "" },
+      { type = "number", key = "seconds", title = "Seconds, where none are given", min = 0.5, max = 60, step = 0.5, digits = 2, default = 10 },
+      { type = "number", key = "alternates", title = "Alternates", min = 1, max = 8, step = 1, digits = 0, default = 1 },
+      { type = "dropdown", key = "from", title = "Prompts from", default = BOTH,
+        values = { [BOTH] = BOTH, [MARKERS] = MARKERS, [RANGES] = RANGES, [SHEET] = SHEET } },
+      { type = "dropdown", key = "snap", title = "There falls", default = "its beginning",
+        values = { ["its beginning"] = "", ["its onset"] = "onset", ["its peak"] = "peak" } },
+      { type = "file", key = "sheet", title = "Cue sheet", path = Session:path () },
+    }):run ()
+    if not answer then return end
+    local path = answer.sheet
+    if answer.from ~= SHEET then
+      path = write_sheet (answer.from, answer.prefix)
+      if not path then return say ("There are no such markers or ranges; name some by the sound that belongs there.") end
+    end
+    if #path > 4000 then return say ("The path of the cue sheet is too long for this.") end
+    -- The program reads it and says what would be done; the hook asks whether to go on.
+    program (config):send ("/dcldm/cues/check", "ssssisssdis",
+      string.format ("ardour-%x-%x", os.time (), ARDOUR.LuaAPI.monotonic_time ()), path, "ardour", Session:name (),
+      Session:nominal_sample_rate (), "", "", selected_track (), answer.seconds,
+      math.floor (answer.alternates + 0.5), answer.snap)
+  end
+
+  return function ()
+    local fine, problem = pcall (spot)     -- an error that escaped would unregister the action for good
+    if not fine then print ("DC-LDM: " .. tostring (problem)) end
+  end
+end
