@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from PyQt6.QtCore import Qt, pyqtBoundSignal, pyqtSignal
 from PyQt6.QtGui import QAction
@@ -48,6 +49,7 @@ class Ask:
     model: str = ""
 
 
+@lru_cache(maxsize=64)  # to look through all that is installed takes long for something that every arrow key asks
 def info_of(model: str) -> ModelInfo | None:
     """What is known of the model of a clip, which may be one that is not here any more."""
     try:

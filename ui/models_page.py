@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 
 from PyQt6.QtCore import Qt, pyqtSignal
+from PyQt6.QtGui import QShowEvent
 from PyQt6.QtWidgets import QFrame, QGridLayout, QLabel, QProgressBar, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from dcldm_plugin.engine import registry
@@ -33,7 +34,12 @@ class ModelsPage(QScrollArea):
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setAccessibleName("Models")
-        self.refresh()
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Looks at the disk only when somebody looks at the page: the window is to be there at once."""
+        super().showEvent(event)
+        if self.widget() is None:
+            self.refresh()
 
     def refresh(self) -> None:
         """Look again at what is installed."""
@@ -45,7 +51,8 @@ class ModelsPage(QScrollArea):
         installable = {
             name: model.info for name, model in MODELS.items() if all(PARTS[p].repository for p in model.parts)
         }
-        bundled = {name: entry.info for name, entry in registry.models().items() if name not in MODELS}
+        self._runnable = registry.models()
+        bundled = {name: entry.info for name, entry in self._runnable.items() if name not in MODELS}
         for info in (bundled | installable).values():
             layout.addWidget(self._card(info))
         layout.addStretch(1)
@@ -69,7 +76,7 @@ class ModelsPage(QScrollArea):
         licence.setObjectName("good" if info.commercial_use else "error")
         licence.setWordWrap(True)
         grid.addWidget(licence, 1, 0)
-        runs = "" if info.name in registry.models() else "no engine for it yet"
+        runs = "" if info.name in self._runnable else "no engine for it yet"
         size = f"{self._store.size_bytes(model) / 1e9:.2f} GB" if model is not None else "comes with dcldm"
         facts = (
             info.name,
