@@ -330,12 +330,18 @@ class Session:
         except Exception as error:
             log.exception("placing the clips of %d jobs failed", len(jobs))
             error_text = _unexpected(error)
+        self._mark_placed(placements)
         with self._changed:
             for job in jobs:
                 own = tuple(placement for placement in placements if placement.clip_id in job.clip_ids)
                 changes: dict[str, Any] = {"state": JobState.FINISHED, "error": error_text}
                 self._change(job, **changes, **({"placements": own} if own else {}))
             self._current = None
+
+    def _mark_placed(self, placements: Sequence[Placement]) -> None:
+        for placement in placements:
+            with suppress(DcldmError):  # it is on the timeline; the mark only keeps its file from being moved
+                self._library.mark(placement.clip_id, placed=True)
 
     def _outcome(self, job: Job) -> dict[str, Any]:
         """Do all of a job; return the changes that end it. Nothing that goes wrong may reach the next job."""
@@ -421,9 +427,7 @@ class Session:
             log.exception("placing the clips of job %s failed", job.id)
             return _unexpected(error)
         self._change(placing, placements=placements)
-        for placement in placements:
-            with suppress(DcldmError):  # it is on the timeline; the mark only keeps its file from being moved
-                self._library.mark(placement.clip_id, placed=True)
+        self._mark_placed(placements)
         self._progress(job.id, 0, "placing", 1.0)
         return ""
 
