@@ -12,13 +12,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bridge.daw import TITLE_CHARACTERS, SpoolHost
+from bridge.daw import RUN_TRACK, TITLE_CHARACTERS, SpoolHost
 from bridge.host import Group, HostError, spots
 from bridge.spool import lines, plain
 from dcldm_plugin.types import Clip, TimelineTarget
 
 CHOOSE = "choose.txt"
-RUN_TRACK = "Cues"  # for the cues of a run that name no track
 
 
 def spool_folder(home: Path) -> Path:

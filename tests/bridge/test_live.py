@@ -523,6 +523,17 @@ def test_from_the_program_into_live_and_again_from_the_selected_clip(
             sender.sendto(encode("/dcldm/again", "again-1", hello["file"], "", *place), ("127.0.0.1", osc.port))
         until(lambda: (job := program.session.job("again-1")) and job.state.over)
         assert [track.name for track in daw.live.song.tracks] == ["Drums", "Drums takes", "Keys"] and clip.muted
+        with daw.lock:
+            daw.live.song._cue_points = [SimpleNamespace(time=40.0, name="rain")]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:  # its locators, looked at first
+            sender.settimeout(60)
+            check = encode("/dcldm/cues/check", "spot-1", "", "live", project)
+            for message in (check, encode("/dcldm/cues", "spot-1")):
+                sender.sendto(message, ("127.0.0.1", osc.port))
+                assert b'"status": "' in sender.recv(65_535)
+        cues = until(lambda: [track for track in daw.live.song.tracks if track.name == "Cues"])
+        assert [one.start_time for one in cues[0].arrangement_clips] == [40.0]
+        until(lambda: all(job.state.over for job in program.session.jobs()))
     osc.stop()
     daw.close()
     assert daw.live.violations == [] and daw.live.log == []
