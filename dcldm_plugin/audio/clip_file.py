@@ -30,7 +30,8 @@ class ClipFile:
 
 def make_clip_file(variation: Variation) -> ClipFile:
     """Finish a rendered take and tag it. Raises `EngineFailed` if the render cannot be read or used."""
-    from dcldm_plugin.audio.finish import FinishSettings, finish
+    from dcldm_plugin.audio.finish import finish
+    from dcldm_plugin.audio.settings import FinishSettings
 
     samples, sample_rate = _read_render(variation.path)
     made = variation.request

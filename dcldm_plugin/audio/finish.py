@@ -7,77 +7,88 @@ rounding at the end, which is dithered.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dcldm_plugin.audio.loops import wrap
+from dcldm_plugin.audio.loudness import (
+    METER_MARGIN_DB,
+    MOMENTARY_SECONDS,
+    SHORT_TERM_SECONDS,
+    Loudness,
+    decibels,
+    limit,
+    loudness_by,
+    measure,
+    true_peak,
+)
+from dcldm_plugin.audio.settings import FinishSettings
 from dcldm_plugin.errors import EngineFailed, InvalidInput
 from dcldm_plugin.types import Level
 
 FULL_SCALE = 2**23  # 24-bit integers
 SILENCE = 0.5 / FULL_SCALE  # a peak below half a step is nothing that 24 bits could hold
-OVERSAMPLING = 8  # ITU-R BS.1770-5, annex 2, asks for at least 4 at 48 kHz; 8 halves the dB that are missed
-METER_MARGIN_DB = 0.05  # what 8 times oversampling can miss of a tone at 13 kHz (20 log10 cos(pi f / 8 fs))
-WRAP_SECONDS = 0.1  # of a loop's other end, at each end while it is resampled: longer than the filter
-BLOCK_FRAMES = 2**17  # bounds the memory that metering a long clip takes
-
-
-@dataclass(frozen=True, slots=True)
-class FinishSettings:
-    """What finishing does. Levels are true peaks in dBTP; None leaves a step out.
-
-    A take above `ceiling_dbtp` is turned down to it. One below `lift_below_dbtp` is turned up to it, by at
-    most `lift_limit_db`, so that near-silence does not become noise. Between the two nothing is touched:
-    the loudness that the model chose stays.
-    `level`, where it is given, is taken as it is: the offset and gain of the take that this one is in part.
-    A loop has no fades, and is resampled as one that goes round.
-    """
-
-    seconds: float | None = None  # exact: round(seconds * sample_rate) samples; None: as rendered
-    sample_rate: int = 48_000
-    remove_dc: bool = True
-    fade_seconds: float = 0.005
-    ceiling_dbtp: float = -1.0
-    lift_below_dbtp: float | None = -12.0
-    lift_limit_db: float = 30.0
-    loop: bool = False
-    level: Level | None = None
-    dither_seed: int | None = 0  # fixed, so that equal renders give equal files; None rounds without dither
+WRAP_SECONDS = 0.1  # of a loop's other end, at each end while it is filtered: longer than the filters
+TRIM_FRAME_SECONDS = 0.005
+TAIL_DB = 10.0  # what decays is followed this much further down than what begins
+SIDE_DELAYS_SECONDS = (0.0113, 0.0047, 0.0029)  # of the all-passes that widen; no common factors
+SIDE_GAIN = 0.6
+SIDE_LOWEST_HZ = 150.0  # below it everything stays in the middle
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A take ready to be written: 24-bit integers [channels, time] in int32."""
+    """A take ready to be written: 24-bit integers [channels, time] in int32, as loud as measured before rounding.
+
+    done: what the steps found out, as plain JSON values: how much was trimmed, limited, faded into a loop.
+    goes_round: its end leads into its beginning.
+    """
 
     samples: NDArray[np.int32]
     sample_rate: int
-    true_peak_dbtp: float  # as metered before rounding; -inf for silence
+    loudness: Loudness
     gain_db: float
     settings: FinishSettings
+    done: Mapping[str, Any]
+
+    @property
+    def goes_round(self) -> bool:
+        return self.settings.loop or "wrap" in self.done
+
+    @property
+    def peak_frame(self) -> int:
+        """Where the largest sample is."""
+        return int(np.abs(self.samples).max(axis=0).argmax())
 
     @property
     def pcm(self) -> bytes:
         """The samples as the body of a `data` chunk: interleaved, 24 bit, little-endian."""
-        interleaved = np.ascontiguousarray(self.samples.T, dtype="<i4")  # [time, channels]
-        return interleaved.view(np.uint8).reshape(-1, 4)[:, :3].tobytes()
+        return pcm_bytes(self.samples)
 
     def record(self) -> dict[str, Any]:
         """What was done, as plain JSON values, for the file's own history."""
-        peak = round(self.true_peak_dbtp, 3) if math.isfinite(self.true_peak_dbtp) else None
-        return asdict(self.settings) | {"true_peak_dbtp": peak, "gain_db": round(self.gain_db, 3)}
+        measured = {name: None if value is None else round(value, 3) for name, value in asdict(self.loudness).items()}
+        return asdict(self.settings) | {"gain_db": round(self.gain_db, 3), "measured": measured, "done": {**self.done}}
+
+
+def pcm_bytes(samples: NDArray[np.int32]) -> bytes:
+    """24-bit integers [channels, time] as bytes: interleaved, little-endian."""
+    interleaved = np.ascontiguousarray(samples.T, dtype="<i4")  # [time, channels]
+    return interleaved.view(np.uint8).reshape(-1, 4)[:, :3].tobytes()
 
 
 @dataclass(frozen=True, slots=True)
 class _Take:
-    """What the steps hand on: float64 samples [channels, time], their rate, and the gain given so far."""
+    """What the steps hand on: float64 samples [channels, time], their rate, and what was done so far."""
 
     samples: NDArray[np.float64]
     sample_rate: int
     gain_db: float = 0.0
+    done: Mapping[str, Any] = field(default_factory=dict)
 
 
 def finish(samples: NDArray[np.floating[Any]], sample_rate: int, settings: FinishSettings | None = None) -> Finished:
@@ -98,9 +109,9 @@ def finish(samples: NDArray[np.floating[Any]], sample_rate: int, settings: Finis
     take = _Take(samples.astype(np.float64), sample_rate)
     for step in STEPS:
         take = step(take, settings)
-    peak = true_peak(take.samples, take.sample_rate)
+    loudness = measure(take.samples, take.sample_rate)
     pcm = quantise(take.samples, settings.dither_seed)
-    return Finished(pcm, take.sample_rate, _decibels(peak), take.gain_db, settings)
+    return Finished(pcm, take.sample_rate, loudness, take.gain_db, settings, take.done)
 
 
 def cut(take: _Take, settings: FinishSettings) -> _Take:
@@ -119,6 +130,24 @@ def remove_dc(take: _Take, settings: FinishSettings) -> _Take:
     return replace(take, samples=centred)
 
 
+def trim(take: _Take, settings: FinishSettings) -> _Take:
+    """Drop the silence at both ends (see `FinishSettings.trim_db`). A take that is all silence stays."""
+    if settings.trim_db is None or settings.loop:
+        return take
+    frame = max(1, round(TRIM_FRAME_SECONDS * take.sample_rate))
+    frames = take.samples.shape[1]
+    padded = np.pad(take.samples, ((0, 0), (0, -frames % frame)))
+    level = (padded.reshape(len(padded), -1, frame) ** 2).mean(axis=2).max(axis=0)
+    if level.max() < SILENCE**2:
+        return take
+    heard = np.flatnonzero(level >= level.max() * 10.0 ** (settings.trim_db / 10.0))
+    decays = np.flatnonzero(level >= level.max() * 10.0 ** ((settings.trim_db - TAIL_DB) / 10.0))
+    start = max(0, int(heard[0]) * frame - round(settings.pre_roll_seconds * take.sample_rate))
+    end = min(frames, (int(decays[-1]) + 1) * frame)
+    trimmed = {"start_seconds": start / take.sample_rate, "end_seconds": (frames - end) / take.sample_rate}
+    return replace(take, samples=take.samples[:, start:end], done={**take.done, "trimmed": trimmed})
+
+
 def resample(take: _Take, settings: FinishSettings) -> _Take:
     """To the delivered rate by soxr's very high quality recipe (https://sourceforge.net/p/soxr)."""
     if take.sample_rate == settings.sample_rate:
@@ -133,32 +162,85 @@ def resample(take: _Take, settings: FinishSettings) -> _Take:
     return replace(take, samples=np.ascontiguousarray(kept), sample_rate=settings.sample_rate)
 
 
+def high_pass(take: _Take, settings: FinishSettings) -> _Take:
+    """A Butterworth high-pass of second order."""
+    if settings.high_pass_hz is None:
+        return take
+    return replace(take, samples=_filtered(take, settings.high_pass_hz, settings.loop))
+
+
+def make_loop(take: _Take, settings: FinishSettings) -> _Take:
+    """Make the clip go round (see `loops.wrap`), unless it was made to."""
+    if settings.wrap_seconds is None or settings.loop:
+        return take
+    wrapped = wrap(take.samples, round(settings.wrap_seconds * take.sample_rate))
+    if not wrapped.overlap_frames:
+        return take
+    done = {"overlap_frames": wrapped.overlap_frames, "correlation": round(wrapped.correlation, 3)}
+    return replace(take, samples=wrapped.samples, done={**take.done, "wrap": done})
+
+
+def widen(take: _Take, settings: FinishSettings) -> _Take:
+    """Mono to two channels: what an all-pass chain makes of the sound is added left and subtracted right.
+
+    So the sum of both is the mono again, whatever the width. M. R. Schroeder, "An artificial stereophonic
+    effect obtained from a single audio signal", J. AES 6 (1958).
+    """
+    if settings.stereo_width == 0.0 or len(take.samples) != 1:
+        return take
+    from scipy.signal import lfilter
+
+    goes_round = settings.loop or "wrap" in take.done
+    side = _filtered(take, SIDE_LOWEST_HZ, goes_round)[0]
+    side = np.tile(side, 2) if goes_round else side  # the second round is that of a loop which has gone on for long
+    for seconds in SIDE_DELAYS_SECONDS:
+        delay = round(seconds * take.sample_rate)
+        forward = np.zeros(delay + 1)
+        forward[0], forward[-1] = -SIDE_GAIN, 1.0
+        side = lfilter(forward, forward[::-1], side)
+    side = settings.stereo_width * side[-take.samples.shape[1] :]
+    return replace(take, samples=np.stack([take.samples[0] + side, take.samples[0] - side]))
+
+
 def fade(take: _Take, settings: FinishSettings) -> _Take:
     """Raised-cosine fades at both ends, from and to exact zero; never longer than half the sound."""
-    frames = min(round(settings.fade_seconds * take.sample_rate), take.samples.shape[1] // 2)
-    if frames == 0 or settings.loop:
+    if settings.loop or "wrap" in take.done:
         return take
-    ramp = 0.5 - 0.5 * np.cos(np.pi * np.arange(frames) / frames)
+    fade_out = settings.fade_seconds if settings.fade_out_seconds is None else settings.fade_out_seconds
+    half = take.samples.shape[1] // 2
+    first, last = (min(round(seconds * take.sample_rate), half) for seconds in (settings.fade_seconds, fade_out))
     faded = take.samples.copy()
-    faded[:, :frames] *= ramp
-    faded[:, -frames:] *= ramp[::-1]
+    faded[:, :first] *= _ramp(first)
+    faded[:, faded.shape[1] - last :] *= _ramp(last)[::-1]
     return replace(take, samples=faded)
 
 
 def level(take: _Take, settings: FinishSettings) -> _Take:
-    """One gain for the whole take, all channels alike, by its true peak (see `FinishSettings`)."""
-    if settings.level is not None:
-        gain_db = settings.level.gain_db
-        return replace(take, samples=take.samples * 10.0 ** (gain_db / 20.0), gain_db=gain_db)
+    """One gain for the whole take, all channels alike, and what exceeds the ceiling then (see `FinishSettings`)."""
+    if settings.level_by == "keep" and settings.level is not None:
+        return _louder(take, settings.level.gain_db)
     peak = true_peak(take.samples, take.sample_rate)
     if peak < SILENCE:
         return take
-    wanted_db = settings.ceiling_dbtp - METER_MARGIN_DB - _decibels(peak)
-    too_quiet = settings.lift_below_dbtp is not None and _decibels(peak) < settings.lift_below_dbtp
-    if wanted_db > 0.0 and not too_quiet:
+    headroom_db = settings.ceiling_dbtp - METER_MARGIN_DB - decibels(peak)
+    if settings.level_by == "keep":
+        too_quiet = settings.lift_below_dbtp is not None and decibels(peak) < settings.lift_below_dbtp
+        quiet_enough = headroom_db > 0.0 and not too_quiet
+        return take if quiet_enough else _louder(take, min(headroom_db, settings.lift_limit_db))
+    if settings.level_by == "peak":
+        wanted_db = min(settings.target - METER_MARGIN_DB - decibels(peak), headroom_db)
+        return _louder(take, min(wanted_db, settings.lift_limit_db))
+    window = MOMENTARY_SECONDS if settings.level_by == "integrated" else SHORT_TERM_SECONDS
+    now = loudness_by(take.samples, take.sample_rate, window)
+    if now is None:
         return take
-    gain_db = min(wanted_db, settings.lift_limit_db)
-    return replace(take, samples=take.samples * 10.0 ** (gain_db / 20.0), gain_db=take.gain_db + gain_db)
+    gain_db = min(settings.target - now, headroom_db + settings.limit_db, settings.lift_limit_db)
+    louder = _louder(take, gain_db)
+    ceiling = 10.0 ** ((settings.ceiling_dbtp - METER_MARGIN_DB) / 20.0)
+    goes_round = settings.loop or "wrap" in take.done
+    limited, most_db = limit(louder.samples, take.sample_rate, ceiling, goes_round=goes_round)
+    done = {**take.done, "limited_db": round(most_db, 3)} if most_db else take.done
+    return replace(louder, samples=limited, done=done)
 
 
 def level_of(samples: NDArray[np.floating[Any]], sample_rate: int, settings: FinishSettings) -> Level:
@@ -171,35 +253,16 @@ def level_of(samples: NDArray[np.floating[Any]], sample_rate: int, settings: Fin
 
 
 def pad(take: _Take, settings: FinishSettings) -> _Take:
-    """Silence at the end, up to the asked length."""
+    """Silence at the end, up to the asked length, where that is kept."""
+    if not settings.keeps_length:
+        return take
     missing = _frames(take, settings) - take.samples.shape[1]
     return replace(take, samples=np.pad(take.samples, ((0, 0), (0, missing)))) if missing > 0 else take
 
 
 Step = Callable[[_Take, FinishSettings], _Take]
-STEPS: tuple[Step, ...] = (cut, remove_dc, resample, cut, fade, level, pad)  # resampling can add a sample
-
-
-def true_peak(samples: NDArray[np.float64], sample_rate: int) -> float:
-    """The largest absolute value of the waveform between and at the samples [channels, time], linear.
-
-    ITU-R BS.1770-5, annex 2: oversample, take the maximum. The interpolator is soxr's HQ low-pass, run in
-    blocks. The samples themselves count as well.
-    """
-    import soxr
-
-    highest = float(np.abs(samples).max(initial=0.0))
-    if highest == 0.0:
-        return 0.0
-    # Metered relative to the sample peak: the interpolator is float32 and must neither under- nor overflow.
-    scaled = np.ascontiguousarray((samples / highest).T, dtype=np.float32)  # [time, channels]
-    stream = soxr.ResampleStream(sample_rate, OVERSAMPLING * sample_rate, scaled.shape[1], dtype="float32")
-    relative = 1.0
-    for start in range(0, len(scaled), BLOCK_FRAMES):
-        block = scaled[start : start + BLOCK_FRAMES]
-        between = stream.resample_chunk(block, last=start + BLOCK_FRAMES >= len(scaled))
-        relative = max(relative, float(np.abs(between).max(initial=0.0)))
-    return highest * relative
+# Resampling can add a sample, so it is cut off once more.
+STEPS: tuple[Step, ...] = (cut, remove_dc, trim, resample, cut, high_pass, make_loop, widen, fade, level, pad)
 
 
 def quantise(samples: NDArray[np.float64], dither_seed: int | None) -> NDArray[np.int32]:
@@ -221,5 +284,20 @@ def _frames(take: _Take, settings: FinishSettings) -> int:
     return max(1, round((settings.seconds or 0.0) * take.sample_rate))
 
 
-def _decibels(amplitude: float) -> float:
-    return 20.0 * math.log10(amplitude) if amplitude > 0.0 else -math.inf
+def _ramp(frames: int) -> NDArray[np.float64]:
+    return 0.5 - 0.5 * np.cos(np.pi * np.arange(frames) / max(1, frames))
+
+
+def _louder(take: _Take, gain_db: float) -> _Take:
+    return replace(take, samples=take.samples * 10.0 ** (gain_db / 20.0), gain_db=take.gain_db + gain_db)
+
+
+def _filtered(take: _Take, hertz: float, goes_round: bool) -> NDArray[np.float64]:
+    """The samples through a high-pass; those of a loop as if it had gone round before."""
+    from scipy.signal import butter, sosfilt
+
+    sections = butter(2, hertz, "highpass", fs=take.sample_rate, output="sos")
+    before = min(round(WRAP_SECONDS * take.sample_rate), take.samples.shape[1]) if goes_round else 0
+    led_in = np.concatenate([take.samples[:, take.samples.shape[1] - before :], take.samples], axis=1)
+    kept: NDArray[np.float64] = sosfilt(sections, led_in, axis=1)[:, before:]
+    return kept

@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dcldm_plugin.audio.finish import FinishSettings, level_of
+from dcldm_plugin.audio.finish import level_of
+from dcldm_plugin.audio.settings import FinishSettings
 from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.models import acoustic_lm, encodings
 from dcldm_plugin.models.course import Course, Known, between, mixed, widened

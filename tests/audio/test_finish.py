@@ -15,7 +15,9 @@ import soundfile
 from numpy.typing import NDArray
 from scipy import signal
 
-from dcldm_plugin.audio.finish import FULL_SCALE, Finished, FinishSettings, finish, true_peak
+from dcldm_plugin.audio.finish import FULL_SCALE, Finished, finish
+from dcldm_plugin.audio.loudness import true_peak
+from dcldm_plugin.audio.settings import FinishSettings
 from dcldm_plugin.audio.wave import encode_wave
 from dcldm_plugin.errors import EngineFailed, InvalidInput
 
@@ -58,7 +60,7 @@ def test_a_peak_between_the_samples_counts() -> None:
     sample_peak_dbfs = 20 * math.log10(np.abs(as_float(finished)).max())
     assert sample_peak_dbfs < -3.9
     assert -1.2 < true_peak_by_fft_dbtp(finished) <= -1.0
-    assert finished.true_peak_dbtp == pytest.approx(-1.05, abs=0.02)
+    assert finished.loudness.true_peak_dbtp == pytest.approx(-1.05, abs=0.02)
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
@@ -156,8 +158,8 @@ def test_silence_stays_digital_silence(value: float) -> None:
     finished = finish(np.full((2, RATE), value, dtype=np.float32), RATE)
     assert not finished.samples.any()
     assert finished.gain_db == 0.0
-    assert finished.true_peak_dbtp == -math.inf
-    assert finished.record()["true_peak_dbtp"] is None
+    assert finished.loudness.true_peak_dbtp is None
+    assert finished.record()["measured"]["true_peak_dbtp"] is None
 
 
 def test_near_silence_is_not_blown_up() -> None:

@@ -15,7 +15,8 @@ import soundfile
 from numpy.typing import NDArray
 
 from dcldm_plugin.audio import measures
-from dcldm_plugin.audio.finish import FinishSettings, finish
+from dcldm_plugin.audio.finish import finish
+from dcldm_plugin.audio.settings import FinishSettings
 from dcldm_plugin.backends.base import Rendered
 from dcldm_plugin.backends.dcldm import DcldmBackend, make_builtin
 from dcldm_plugin.errors import InvalidInput
