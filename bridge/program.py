@@ -17,6 +17,7 @@ from bridge.osc import OscSocket
 from bridge.outbox import Outbox
 from bridge.reaper import ReaperHost
 from bridge.spotting import Spotting
+from dcldm_plugin.delivery import Delivery
 from dcldm_plugin.engine.process import EngineProcess
 from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.jobs import JobStore
@@ -66,7 +67,7 @@ def running(settings: Settings, osc: OscSocket, listeners: Sequence[Listener] = 
     `listeners` of the session miss nothing, also not what a DAW asks for at once. Raises `DcldmError`.
     """
     with ExitStack() as stack:
-        library = stack.enter_context(closing(Library(settings.library_folder, settings.index)))
+        library = stack.enter_context(closing(Library(settings.library_folder, settings.index, Delivery.of(settings))))
         jobs = stack.enter_context(closing(JobStore(settings.index)))
         engine = stack.enter_context(
             closing(

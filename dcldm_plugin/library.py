@@ -14,22 +14,36 @@ import json
 import logging
 import os
 import re
+import shutil
 import sqlite3
 import threading
 import unicodedata
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from dcldm_plugin.audio.clip_file import make_clip_file, read_record, to_clip
-from dcldm_plugin.audio.wave import to_ascii
+from dcldm_plugin.audio.clip_file import (
+    ClipFile,
+    check_record,
+    finish_file,
+    kept_id,
+    make_clip_file,
+    read_record,
+    renamed,
+    to_clip,
+)
+from dcldm_plugin.audio.settings import FinishSettings
+from dcldm_plugin.delivery import Delivery
 from dcldm_plugin.errors import DcldmError, InvalidInput
 from dcldm_plugin.marks import Journal
-from dcldm_plugin.types import Clip, Marks, Prompt, Variation
+from dcldm_plugin.rights import rights_of
+from dcldm_plugin.types import Clip, Marks, Variation
+from dcldm_plugin.ucs import parse_name
 
-SLUG_CHARACTERS = 48
 MAX_STEM_BYTES = 200  # file systems take 255 for a name with its ending, number and `.part`
 RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{name}{digit}" for name in ("COM", "LPT") for digit in range(1, 10))}
 BUSY_SECONDS = 30.0  # how long to wait for another process that writes the index
@@ -59,10 +73,12 @@ _log = logging.getLogger(__name__)
 class Library:
     """Finished clips: adopted from renders, found again by words or by request."""
 
-    def __init__(self, folder: Path, index: Path | None = None) -> None:
+    def __init__(self, folder: Path, index: Path | None = None, delivery: Delivery | None = None) -> None:
         """Open or make the library in `folder`. A lost index is rebuilt. Raises `DcldmError`."""
+        self.delivery = delivery or Delivery()
         self.folder = folder.expanduser().absolute()
         self.clip_folder = self.folder / "clips"
+        self.render_folder = self.folder / "renders"
         self.index = (index or self.folder / "index.sqlite").expanduser().absolute()
         self._journal = Journal(self.folder / "marks.jsonl")
         self._lock = threading.RLock()
@@ -91,18 +107,91 @@ class Library:
         present = self._same_take(variation)
         if present is not None:
             return present
-        target = (folder or self.clip_folder).expanduser().absolute()
-        made = make_clip_file(variation)
-        name = f"{slug(variation.request.prompt.text)}_{variation.seeds.texture}"
+        made = make_clip_file(variation, self.delivery)
+        return self._put(made, variation.path, folder or self.clip_folder)
+
+    def render_of(self, clip_id: str) -> Path:
+        """The unfinished render of a clip. Raises `InvalidInput` if it was not kept."""
+        path = self._kept(clip_id, ".wav")
+        if not path.is_file():
+            raise InvalidInput("The unfinished render of this clip was not kept; make it again instead.")
+        return path
+
+    def refinish(self, clip_id: str, settings: FinishSettings, folder: Path | None = None) -> Clip:
+        """A new clip from the unfinished render of another, by other settings; nothing is rendered.
+
+        Length, and whether it is a loop, stay as they were asked for. Raises `DcldmError`.
+        """
+        clip = self._known(clip_id)
+        record = self._record(clip_id)
+        assert clip.request is not None  # the library lists nothing that has none
+        later = {"ucs": asdict(self.delivery.ucs(clip.prompt.text)), "rights": asdict(rights_of(clip.request))}
+        new = {**later, **record, "id": uuid.uuid4().hex, "created": datetime.now(UTC).isoformat()}
+        request = record["request"]
+        before = FinishSettings.from_json(record["finishing"])
+        settings = replace(settings, seconds=request["seconds"], loop=request.get("loop", False), level=before.level)
+        render = self.render_of(clip_id)
+        return self._put(finish_file(render, new, settings, self.delivery), render, folder or self.clip_folder)
+
+    def _put(self, made: ClipFile, render: Path, folder: Path) -> Clip:
+        """Write a file under a name that nothing had, keep its render and record, and list it: all or nothing."""
+        target = folder.expanduser().absolute()
+        clip = to_clip(made.record, target)
+        assert clip.ucs is not None and clip.request is not None
+        stem = file_stem(self.delivery.stem(clip.ucs, clip.request, clip.index))
         with _sentence_for(target):
             target.mkdir(parents=True, exist_ok=True)
-            path = _write_new(target, name, made.content)
+            path = _write_new(target, stem, made.content)
             try:
+                with _sentence_for(self.render_folder):
+                    self._keep(made.record, render)
                 self._insert(made.record, path)
             except BaseException:
                 path.unlink()
+                self._forget(clip.id)
                 raise
-        return to_clip(made.record, path)
+        return replace(clip, path=path)
+
+    def _kept(self, clip_id: str, ending: str) -> Path:
+        return self.render_folder / f"{clip_id}{ending}"
+
+    def _keep(self, record: Mapping[str, Any], render: Path | None) -> None:
+        """Put the whole record, and the render if there is a new one, beside the clips."""
+        self.render_folder.mkdir(parents=True, exist_ok=True)
+        if render is not None:
+            part = self._kept(record["id"], ".wav.part")
+            try:
+                shutil.copyfile(render, part)
+                os.replace(part, self._kept(record["id"], ".wav"))
+            finally:
+                part.unlink(missing_ok=True)
+        part = self._kept(record["id"], ".json.part")
+        try:
+            part.write_text(json.dumps(record), encoding="ascii")
+            os.replace(part, self._kept(record["id"], ".json"))
+        finally:
+            part.unlink(missing_ok=True)
+
+    def _forget(self, clip_id: str) -> None:
+        for ending in (".wav", ".json"):
+            with contextlib.suppress(OSError):
+                self._kept(clip_id, ending).unlink(missing_ok=True)
+
+    def _record(self, clip_id: str) -> Mapping[str, Any]:
+        rows = self._execute("SELECT record FROM clips WHERE id = ?", [clip_id])
+        record: Mapping[str, Any] = json.loads(rows[0][0])
+        return record
+
+    def _record_at(self, path: Path) -> Mapping[str, Any]:
+        """What a file says of itself, or what was kept of it where it may not say so. Raises `DcldmError`."""
+        clip_id = kept_id(path)
+        if not clip_id:
+            return read_record(path)
+        try:
+            record = json.loads(self._kept(clip_id, ".json").read_text(encoding="ascii"))
+        except (OSError, ValueError) as error:
+            raise InvalidInput(f"{path} was delivered without its record, which is not kept here.") from error
+        return check_record(record, path)
 
     def get(self, clip_id: str) -> Clip | None:
         """The clip of that id, or None."""
@@ -171,7 +260,7 @@ class Library:
             marks = replace(clip.marks, **changes)
             if marks != clip.marks:
                 self._set_marks(clip_id, marks)
-                self._index_words(clip_id, clip.prompt, clip.path, marks.notes)
+                self._index_words(self._record(clip_id), clip.path, marks.notes)
                 with _sentence_for(self.folder):
                     self._journal.append(clip_id, marks)
         return replace(clip, marks=marks)
@@ -179,25 +268,34 @@ class Library:
     def rename(self, clip_id: str, name: str) -> Clip:
         """Give the file of a clip another name, numbered if it is taken. Raises `DcldmError`.
 
-        A file that was placed stays beside the new one, since a project refers to it.
+        The blocks of a name by UCS go into its metadata too. A file that was placed stays beside the new one,
+        since a project refers to it.
         """
         clip = self._known(clip_id)
         stem = file_stem(name)
         if stem == clip.path.stem:
             return clip
+        ucs = parse_name(stem, self.delivery.table())
+        record = dict(self._record(clip_id))
         with _sentence_for(clip.path.parent):
-            path = _write_new(clip.path.parent, stem, clip.path.read_bytes())
+            content = clip.path.read_bytes()
+            if ucs is not None and clip.rights is not None:  # an earlier file keeps its metadata
+                made = renamed(clip.path, record, ucs, self.delivery)
+                content, record = made.content, dict(made.record)
+            path = _write_new(clip.path.parent, stem, content)
             try:
                 with self._transaction():
-                    self._execute("UPDATE clips SET path = ? WHERE id = ?", [str(path), clip_id])
-                    self._index_words(clip_id, clip.prompt, path, clip.marks.notes)
+                    values = [str(path), json.dumps(record), clip_id]
+                    self._execute("UPDATE clips SET path = ?, record = ? WHERE id = ?", values)
+                    self._index_words(record, path, clip.marks.notes)
+                    self._keep(record, None)
             except BaseException:
                 path.unlink()
                 raise
             if not clip.marks.placed:
                 with contextlib.suppress(OSError):  # somebody plays it: then there are two
                     clip.path.unlink()
-        return replace(clip, path=path)
+        return replace(clip, path=path, ucs=ucs or clip.ucs)
 
     def empty_rejected(self) -> int:
         """Delete the files of rejected clips that were never placed; return how many."""
@@ -207,6 +305,7 @@ class Library:
                 with _sentence_for(clip.path.parent):
                     clip.path.unlink(missing_ok=True)
                 self._execute("DELETE FROM clips WHERE id = ?", [clip.id])
+                self._forget(clip.id)
                 gone += 1
         return gone
 
@@ -226,7 +325,7 @@ class Library:
         # Where two files carry one id (somebody made a copy), the one that the index knew keeps it.
         for path in sorted(files, key=lambda path: (path not in listed, path)):
             with contextlib.suppress(DcldmError):
-                record = read_record(path)
+                record = self._record_at(path)
                 found.setdefault(record["id"], (path, record))
         with self._transaction():
             for path, clip_id in listed.items():
@@ -290,14 +389,17 @@ class Library:
                 variation = excluded.variation, created = excluded.created, record = excluded.record""",
                 row,
             )
-            self._index_words(record["id"], Prompt(**request["prompt"]), path, notes)
+            self._index_words(record, path, notes)
 
-    def _index_words(self, clip_id: str, prompt: Prompt, path: Path, notes: str) -> None:
-        """What a clip is found by."""
-        words = _fold(f"{prompt.text} {prompt.negative} {path.stem} {notes}")
+    def _index_words(self, record: Mapping[str, Any], path: Path, notes: str) -> None:
+        """What a clip is found by: its words, its file's name, its category."""
+        prompt = record["request"]["prompt"]
+        row = self.delivery.table().rows.get(record.get("ucs", {}).get("cat_id", ""))
+        tags = f"{row.category} {row.sub_category}" if row else ""
+        words = _fold(f"{prompt['text']} {prompt['negative']} {path.stem} {tags} {notes}")
         self._execute(
             "INSERT OR REPLACE INTO clip_words (rowid, words) SELECT number, ? FROM clips WHERE id = ?",
-            [words, clip_id],
+            [words, record["id"]],
         )
 
     def _set_marks(self, clip_id: str, marks: Marks) -> None:
@@ -338,17 +440,6 @@ class Library:
                 advice = "move it away, and the next start makes it anew from the clips"
             sentence = f"The library's index {self.index} cannot be used ({error}); {advice}."
             raise DcldmError(sentence) from error
-
-
-def slug(prompt: str) -> str:
-    """A prompt as part of a file name: its first words in lower-case ASCII, joined by hyphens, or `clip`."""
-    words = re.findall(r"[a-z0-9]+", re.sub(r"['`]", "", to_ascii(prompt).lower()))
-    name = words[0][:SLUG_CHARACTERS] if words else "clip"
-    for word in words[1:]:
-        if len(name) + 1 + len(word) > SLUG_CHARACTERS:
-            break
-        name += f"-{word}"
-    return name
 
 
 def file_stem(name: str) -> str:

@@ -41,6 +41,13 @@ class Settings:
     passcode: str = ""
     reaper_port: int = 8700  # where REAPER's OSC device listens
     live_port: int = 11_040  # where our script in Ableton Live listens
+    finish_as: str = "as-made"  # a class of `audio.settings.CLASSES`
+    project_rate: int = 48_000  # Hz, of finished clips
+    creator_id: str = "ANON"  # the third block of a UCS name: who
+    source_id: str = "DCLDM"  # the fourth: from where
+    library_title: str = ""  # in the metadata: the collection that the clips belong to
+    name_template: str = "{cat_id}_{fx_name}_{creator_id}_{source_id}"
+    leave_out: str = ""  # kinds of metadata that files are not to carry, with commas; see `delivery.FIELDS`
     idle_seconds: float = 300.0  # after this long without work the engine gives its memory back
 
     @classmethod
@@ -187,6 +194,21 @@ def _read(file: Path, key: str, value: object, readers: Mapping[str, Callable[[A
         raise InvalidInput(f"The key {key!r} in {file} is wrong: {error}") from error
 
 
+def _whole(low: int, high: int) -> Callable[[object], int]:
+    def read(value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise ValueError(f"it must be a whole number from {low} to {high}.")
+        return value
+
+    return read
+
+
+def _switch(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("it must be true or false.")
+    return value
+
+
 def _readers(home: Path) -> dict[str, Callable[[Any], Any]]:
     """How each key is read: a function from the value in the file to that of the field, or ValueError."""
 
@@ -194,11 +216,6 @@ def _readers(home: Path) -> dict[str, Callable[[Any], Any]]:
         if not isinstance(value, str) or not value.strip() or "\0" in value:
             raise ValueError("it must be the path of a folder, in quotes.")
         return _absolute(Path(value), home)
-
-    def port(value: object) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not 1024 <= value <= 65_535:
-            raise ValueError("it must be a whole number from 1024 to 65535.")
-        return value
 
     def seconds(value: object) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -212,11 +229,10 @@ def _readers(home: Path) -> dict[str, Callable[[Any], Any]]:
             raise ValueError("it must be text, in quotes.")
         return clean_text(value, "text")
 
-    def switch(value: object) -> bool:
-        if not isinstance(value, bool):
-            raise ValueError("it must be true or false.")
-        return value
+    def words(value: object) -> str:
+        return text(value) if value != "" else ""
 
-    by_type = {"Path": folder, "str": text, "int": port, "float": seconds, "bool": switch}
-    # Annotations are text here (postponed evaluation), and every type has but one meaning in `Settings`.
-    return {field.name: by_type[str(field.type)] for field in fields(Settings) if field.name != "home"}
+    by_type = {"Path": folder, "str": text, "int": _whole(1024, 65_535), "float": seconds, "bool": _switch}
+    # Annotations are text here (postponed evaluation), and but for these every type has one meaning in `Settings`.
+    by_name = {field.name: by_type[str(field.type)] for field in fields(Settings) if field.name != "home"}
+    return {**by_name, "project_rate": _whole(8_000, 192_000), "library_title": words, "leave_out": words}

@@ -465,6 +465,53 @@ class Variation:
 
 
 @dataclass(frozen=True, slots=True)
+class Licence:
+    """One link of a chain: the weights or the sound that it is about, and where its terms are."""
+
+    what: str
+    licence: str
+    commercial_use: bool
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """The licences of everything that had a part in a clip."""
+
+    chain: tuple[Licence, ...]
+
+    @property
+    def commercial_use(self) -> bool:
+        return all(link.commercial_use for link in self.chain)
+
+    @property
+    def sentence(self) -> str:
+        may = "may" if self.commercial_use else "MAY NOT"
+        return f"{may} be used commercially. " + "; ".join(f"{link.what}: {link.licence}" for link in self.chain)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Rights:
+        return cls(tuple(Licence(**link) for link in values["chain"]))
+
+
+@dataclass(frozen=True, slots=True)
+class UcsName:
+    """The blocks of a name by the Universal Category System: what it is, in words, by whom, from where."""
+
+    cat_id: str
+    fx_name: str
+    creator_id: str
+    source_id: str
+
+    def __post_init__(self) -> None:
+        for name in ("cat_id", "fx_name", "creator_id", "source_id"):
+            text = getattr(self, name)
+            if not isinstance(text, str) or not re.fullmatch(r"[^\W_]([^\W_]|[ .&'+!,()])*", text) or len(text) > 100:
+                what = name.replace("_", " ")
+                raise InvalidInput(f"The {what} {str(text)[:40]!r} may hold letters, digits and spaces; correct it.")
+
+
+@dataclass(frozen=True, slots=True)
 class Marks:
     """What the user says of a clip. `rejected` hides it and loses nothing; `rating` is 1 … 5, 0 for none.
 
@@ -508,6 +555,9 @@ class Clip:
     created: str  # ISO 8601, UTC
     request: GenerationRequest | None = None  # what makes this take alone again
     marks: Marks = Marks()  # as the library knows them; a file has none
+    ucs: UcsName | None = None
+    rights: Rights | None = None  # None: made before they were recorded
+    band_hz: float | None = None  # nothing above it is in the sound, whatever the rate of the file
 
     def as_parent(self) -> Parent:
         """The clip as others are made from it: what its own file says, with nothing left open."""

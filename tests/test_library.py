@@ -24,11 +24,12 @@ from wavinfo import WavInfoReader
 from dcldm_plugin.audio import wave
 from dcldm_plugin.audio.clip_file import read_record
 from dcldm_plugin.errors import DcldmError, EngineFailed, InvalidInput
-from dcldm_plugin.library import Library, slug
+from dcldm_plugin.library import Library
 from dcldm_plugin.types import GenerationRequest, Sampling, Seeds, TimelineTarget, Variation
 
 RATE = 16_000
 MakeTake = Callable[..., Variation]
+NAME = "RAIN_Heavy Rain On A Roof_ANON_DCLDM"
 NOT_WRITABLE = r"cannot be written to \(.+\); choose another folder\."
 
 
@@ -64,7 +65,7 @@ def take(render, seconds=0.25):
 def test_a_take_becomes_a_finished_clip(library: Library, make_take: MakeTake) -> None:
     take = make_take("Heavy rain, on a roof!")
     clip = library.adopt(take)
-    assert clip.path == library.clip_folder / "heavy-rain-on-a-roof_7.wav"
+    assert clip.path == library.clip_folder / f"{NAME}.wav"
     info = soundfile.info(clip.path)
     assert (info.subtype, info.samplerate, info.frames) == ("PCM_24", 48_000, 12_000)
     assert (clip.seconds, clip.sample_rate, clip.channels) == (0.25, 48_000, 1)
@@ -107,21 +108,21 @@ def test_one_variation_of_several_keeps_its_own_seeds(library: Library, make_tak
     take = replace(make_take(variations=3), index=2)
     clip = library.adopt(take)
     assert (clip.index, clip.seeds) == (2, Seeds(9, 9))
-    assert clip.path.name == "heavy-rain-on-a-roof_9.wav"
+    assert clip.path.name == f"{NAME}.wav"
 
 
 def test_names_that_are_taken_get_a_number(library: Library, make_take: MakeTake, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    (out / "heavy-rain-on-a-roof_7_02.wav").write_bytes(b"somebody else's")
+    (out / f"{NAME}_02.wav").write_bytes(b"somebody else's")
     names = [library.adopt(make_take(), out).path.name for _ in range(3)]
-    assert names == [f"heavy-rain-on-a-roof_7{end}.wav" for end in ("", "_03", "_04")]
-    assert (out / "heavy-rain-on-a-roof_7_02.wav").read_bytes() == b"somebody else's"
+    assert names == [f"{NAME}{end}.wav" for end in ("", "_03", "_04")]
+    assert (out / f"{NAME}_02.wav").read_bytes() == b"somebody else's"
 
 
 def test_a_name_that_another_process_is_writing_is_left_to_it(library: Library, make_take: MakeTake) -> None:
-    (library.clip_folder / "heavy-rain-on-a-roof_7.wav.part").write_bytes(b"half")
-    assert library.adopt(make_take()).path.name == "heavy-rain-on-a-roof_7_02.wav"
+    (library.clip_folder / f"{NAME}.wav.part").write_bytes(b"half")
+    assert library.adopt(make_take()).path.name == f"{NAME}_02.wav"
 
 
 def test_the_same_take_is_adopted_once(library: Library, make_take: MakeTake) -> None:
@@ -131,25 +132,6 @@ def test_the_same_take_is_adopted_once(library: Library, make_take: MakeTake) ->
     assert len(files_below(library.clip_folder)) == 1
     clip.path.unlink()
     assert library.adopt(take).path.exists()
-
-
-@pytest.mark.parametrize(
-    ("prompt", "name"),
-    [
-        ("Heavy Rain", "heavy-rain"),
-        ("  ../../etc/passwd\\..:*?", "etc-passwd"),
-        ("CON", "con"),
-        ("Straße im Café", "strasse-im-cafe"),
-        ("дождь", "dozhd"),
-        ("🔔", "bell"),
-        ("\u200d…!", "clip"),
-        ("dog's bark", "dogs-bark"),
-        ("x" * 300, "x" * 48),
-        ("word " * 100, "word-word-word-word-word-word-word-word-word"),
-    ],
-)
-def test_names_are_short_plain_and_harmless(prompt: str, name: str) -> None:
-    assert slug(prompt) == name
 
 
 def test_search_finds_all_words_in_any_case_and_script(library: Library, make_take: MakeTake) -> None:

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from dcldm_plugin import __version__
-from dcldm_plugin.audio import wave
+from dcldm_plugin.audio import metadata, wave
+from dcldm_plugin.audio.settings import FinishSettings
+from dcldm_plugin.delivery import Delivery
 from dcldm_plugin.errors import EngineFailed, InvalidInput
-from dcldm_plugin.types import MAX_VARIATIONS, Clip, GenerationRequest, Sampling, Variation
+from dcldm_plugin.types import MAX_VARIATIONS, Clip, GenerationRequest, Rights, Sampling, UcsName, Variation
 
 RECORD_VERSION = 1
 
@@ -28,45 +30,81 @@ class ClipFile:
     record: Mapping[str, Any]
 
 
-def make_clip_file(variation: Variation) -> ClipFile:
+def make_clip_file(variation: Variation, delivery: Delivery | None = None) -> ClipFile:
     """Finish a rendered take and tag it. Raises `EngineFailed` if the render cannot be read or used."""
-    from dcldm_plugin.audio.finish import finish
-    from dcldm_plugin.audio.settings import FinishSettings
+    from dcldm_plugin.engine import registry
+    from dcldm_plugin.rights import rights_of
 
-    samples, sample_rate = _read_render(variation.path)
+    delivery = delivery or Delivery()
     made = variation.request
-    finished = finish(samples, sample_rate, FinishSettings(made.seconds, loop=made.loop, level=variation.level))
-    pcm = finished.pcm
-    channels, frames = finished.samples.shape
-    created = datetime.now(UTC)
     # What makes the take again: this variation alone, and not whose session it was made for.
-    request = replace(variation.request.only(variation.index), target=None)
-    record = {
+    request = replace(made.only(variation.index), target=None)
+    try:
+        band_hz: float | None = registry.describe(made.model).band_hz
+    except InvalidInput:
+        band_hz = None
+    record: dict[str, Any] = {
         "dcldm": RECORD_VERSION,
         "id": uuid.uuid4().hex,
-        "created": created.isoformat(timespec="microseconds"),
+        "created": datetime.now(UTC).isoformat(timespec="microseconds"),
         "request": request.to_json(),
         "index": variation.index,
         "sampling": asdict(variation.sampling),
         "model_version": variation.model_version,
+        "ucs": asdict(delivery.ucs(made.prompt.text)),
+        "rights": asdict(rights_of(request)),
+        "band_hz": band_hz,
+        "software": __version__,
+    }
+    settings = replace(delivery.finishing, seconds=made.seconds, loop=made.loop, level=variation.level)
+    return finish_file(variation.path, record, settings, delivery)
+
+
+def finish_file(render: Path, record: Mapping[str, Any], settings: FinishSettings, delivery: Delivery) -> ClipFile:
+    """The file of a record from its unfinished render, by any settings. Raises `EngineFailed`."""
+    from dcldm_plugin.audio.finish import finish
+
+    samples, sample_rate = _read_render(render)
+    finished = finish(samples, sample_rate, settings)
+    channels, frames = finished.samples.shape
+    whole = {
+        **record,
         "frames": frames,
         "sample_rate": finished.sample_rate,
         "channels": channels,
-        "sha256": hashlib.sha256(pcm).hexdigest(),  # of the samples: equal requests give equal sums
+        "sha256": hashlib.sha256(finished.pcm).hexdigest(),  # of the samples: equal requests give equal sums
+        "peak_frame": finished.peak_frame,
         "finishing": finished.record(),
-        "software": __version__,
     }
-    chunks = _metadata_chunks(record, variation, created)
-    return ClipFile(wave.encode_wave(pcm, channels, finished.sample_rate, chunks), record)
+    return tag(finished.pcm, whole, delivery)
+
+
+def tag(pcm: bytes, record: Mapping[str, Any], delivery: Delivery) -> ClipFile:
+    """A file of finished samples with all that its record says of them."""
+    content = wave.encode_wave(pcm, record["channels"], record["sample_rate"], metadata.chunks(record, delivery))
+    return ClipFile(content, record)
+
+
+def renamed(path: Path, record: Mapping[str, Any], ucs: UcsName, delivery: Delivery) -> ClipFile:
+    """A clip's file under another name by UCS: the same samples, its metadata written anew."""
+    return tag(wave.read_samples(path), {**record, "ucs": asdict(ucs)}, delivery)
 
 
 def read_record(path: Path) -> Mapping[str, Any]:
     """The record in a clip's file, checked. Raises `InvalidInput` if the file is damaged or not ours."""
     header = wave.read_chunks(path)
-    comment = wave.parse_info(header.chunks.get(wave.INFO, b"")).get("ICMT", "")
+    comment = _comment(header)
+    if comment.get("kept"):
+        left_out = ", ".join(map(str, comment["kept"]))[:200]
+        raise InvalidInput(f"{path} was delivered without its {left_out}; choose it in the library that made it.")
+    return check_record(comment, path, header)
+
+
+def check_record(record: Mapping[str, Any], path: Path, header: wave.WaveHeader | None = None) -> Mapping[str, Any]:
+    """A record that belongs to the file at `path`, or `InvalidInput`."""
+    header = header or wave.read_chunks(path)
     try:
-        record: dict[str, Any] = json.loads(comment)
-        if not isinstance(record, dict) or record["dcldm"] != RECORD_VERSION:
+        if record["dcldm"] != RECORD_VERSION:
             raise ValueError("another kind of comment")
         clip = to_clip(record, path)
     except (ValueError, TypeError, KeyError, RecursionError, InvalidInput) as error:
@@ -75,6 +113,21 @@ def read_record(path: Path) -> Mapping[str, Any]:
     if written != (header.frames, header.sample_rate, header.channels):
         raise InvalidInput(f"{path} was edited since, so its record is void; choose the original.")
     return record
+
+
+def kept_id(path: Path) -> str:
+    """The id of a clip that was delivered without its record, or an empty text."""
+    comment = _comment(wave.read_chunks(path))
+    found = comment.get("id")
+    return found if comment.get("kept") and isinstance(found, str) and re.fullmatch("[0-9a-f]{32}", found) else ""
+
+
+def _comment(header: wave.WaveHeader) -> dict[str, Any]:
+    try:
+        values = json.loads(wave.parse_info(header.chunks.get(wave.INFO, b"")).get("ICMT", ""))
+    except (ValueError, RecursionError):
+        return {}
+    return values if isinstance(values, dict) else {}
 
 
 def to_clip(record: Mapping[str, Any], path: Path) -> Clip:
@@ -99,7 +152,16 @@ def to_clip(record: Mapping[str, Any], path: Path) -> Clip:
         sha256=_text(record, "sha256", "[0-9a-f]{64}"),
         created=record["created"],
         request=request,
+        ucs=UcsName(**record["ucs"]) if "ucs" in record else None,  # files of the first days have none
+        rights=Rights.from_json(record["rights"]) if "rights" in record else None,
+        band_hz=_band(record.get("band_hz")),
     )
+
+
+def _band(value: object) -> float | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0.0):
+        raise ValueError(f"band_hz: {value!r}")
+    return None if value is None else float(value)
 
 
 def _whole(record: Mapping[str, Any], name: str, low: int, limit: int) -> int:
@@ -114,28 +176,6 @@ def _text(record: Mapping[str, Any], name: str, pattern: str) -> str:
     if not isinstance(value, str) or not re.fullmatch(pattern, value):
         raise ValueError(f"{name}: {value!r}")
     return value
-
-
-def _metadata_chunks(record: Mapping[str, Any], variation: Variation, created: datetime) -> dict[bytes, bytes]:
-    """The same history for each kind of reader: DAWs and sound libraries (bext), file managers, ourselves."""
-    prompt = variation.request.prompt.text
-    software = f"{wave.ORIGINATOR} {__version__}"
-    # EBU R 98: coding algorithm, sampling frequency, word length, mode, free text (which has no commas).
-    mode = {1: "mono", 2: "stereo"}.get(record["channels"], "multitrack")
-    model = f"{variation.request.model} {variation.model_version}".strip().replace(",", " ")
-    seeds = f"seeds {variation.seeds.structure} {variation.seeds.texture}"
-    history = f"A=PCM,F={record['sample_rate']},W=24,M={mode},T={software}; model {model}; {seeds}"
-    info = {
-        "INAM": prompt,
-        "IART": wave.ORIGINATOR,
-        "ICRD": f"{created:%Y-%m-%d}",
-        "ISFT": software,
-        "ICMT": json.dumps(record),  # ASCII with \u escapes: survives readers that guess another encoding
-    }
-    return {
-        wave.BROADCAST: wave.broadcast_chunk(prompt, record["id"], created, history),
-        wave.INFO: wave.info_chunk(info),
-    }
 
 
 def _read_render(path: Path) -> tuple[Any, int]:

@@ -19,13 +19,20 @@ from dcldm_plugin.errors import DcldmError, InvalidInput
 
 BROADCAST = b"bext"
 INFO = b"LISTINFO"
+IXML = b"iXML"
+SAMPLER = b"smpl"
+CUE = b"cue "
+LABELS = b"LISTadtl"
 ORIGINATOR = "DC-LDM Plugin"
 MAX_CHUNKS = 1024  # in one file; real ones have a dozen
 MAX_METADATA_BYTES = 2**24  # of all chunks that are kept in memory together
 
-# EBU Tech 3285 (version 1), section 2.3: Description, Originator, OriginatorReference, OriginationDate,
-# OriginationTime, TimeReference (64 bit), Version, UMID; then 190 reserved bytes and the CodingHistory.
-_BEXT = struct.Struct("<256s32s32s10s8sQH64s190x")
+# EBU Tech 3285 (version 2), section 2.3: Description, Originator, OriginatorReference, OriginationDate,
+# OriginationTime, TimeReference (64 bit), Version, UMID, five measures of loudness in hundredths; then 180 reserved
+# bytes and the CodingHistory.
+_BEXT = struct.Struct("<256s32s32s10s8sQH64s5h180x")
+_BEXT_MEASURES = ("integrated_lufs", "range_lu", "true_peak_dbtp", "max_momentary_lufs", "max_short_term_lufs")
+_NOT_MEASURED = 0x7FFF
 _FORMAT = struct.Struct("<HHIIHH")  # tag, channels, frames/s, bytes/s, bytes per frame, bits per sample
 _PCM, _FLOAT, _EXTENSIBLE = 0x0001, 0x0003, 0xFFFE
 
@@ -48,15 +55,50 @@ def to_ascii(text: str) -> str:
     return str(anyascii(unicodedata.normalize("NFC", text)))
 
 
-def broadcast_chunk(description: str, reference: str, created: datetime, coding_history: str = "") -> bytes:
+def broadcast_chunk(
+    description: str,
+    reference: str,
+    created: datetime | None,
+    coding_history: str = "",
+    *,
+    originator: str = ORIGINATOR,
+    loudness: Mapping[str, float | None] | None = None,
+) -> bytes:
     """The body of a `bext` chunk. The format is ASCII, so text is transliterated, and cut to its field.
 
     `created` is written as it is given. TimeReference is 0: where a clip belongs on a timeline is the
-    session's business, and a DAW that spots by it must not move the clip.
+    session's business, and a DAW that spots by it must not move the clip. With `loudness` (of `audio.loudness`)
+    it is of version 2, else of version 1.
     """
-    texts = [to_ascii(text).encode() for text in (description, ORIGINATOR, reference)]
-    fixed = _BEXT.pack(*texts, f"{created:%Y-%m-%d}".encode(), f"{created:%H:%M:%S}".encode(), 0, 1, b"")
+    texts = [to_ascii(text).encode() for text in (description, originator, reference)]
+    times = [f"{created:%Y-%m-%d}".encode(), f"{created:%H:%M:%S}".encode()] if created else [b"", b""]
+    measures = [0] * len(_BEXT_MEASURES)
+    if loudness is not None:
+        values = [loudness.get(name) for name in _BEXT_MEASURES]
+        measures = [_NOT_MEASURED if value is None else max(-9999, min(9999, round(100 * value))) for value in values]
+    version = 1 if loudness is None else 2
+    fixed = _BEXT.pack(*texts, *times, 0, version, b"", *measures)
     return fixed + (to_ascii(coding_history).encode() + b"\r\n" if coding_history else b"")
+
+
+def sampler_chunk(sample_rate: int, first_frame: int, frames: int) -> bytes:
+    """The body of a `smpl` chunk with one loop that goes forward for ever, from `first_frame` over `frames` samples."""
+    period_ns = round(1e9 / sample_rate)
+    head = struct.pack("<9I", 0, 0, period_ns, 60, 0, 0, 0, 1, 0)  # middle C; no time code; one loop
+    return head + struct.pack("<6I", 0, 0, first_frame, first_frame + frames - 1, 0, 0)  # the last one is played too
+
+
+def cue_chunk(places: Mapping[int, int]) -> bytes:
+    """The body of a `cue ` chunk: sample positions by their number."""
+    points = [struct.pack("<II4sIII", number, place, b"data", 0, 0, place) for number, place in places.items()]
+    return struct.pack("<I", len(points)) + b"".join(points)
+
+
+def labels_chunk(labels: Mapping[int, str]) -> bytes:
+    """The body of a LIST adtl chunk: the names of cue points, in ASCII."""
+    return b"".join(
+        _chunk(b"labl", struct.pack("<I", number) + to_ascii(text).encode() + b"\0") for number, text in labels.items()
+    )
 
 
 def info_chunk(fields: Mapping[str, str]) -> bytes:
@@ -104,6 +146,19 @@ def read_chunks(path: Path) -> WaveHeader:
     except OSError as error:
         reason = error.strerror or str(error)
         raise DcldmError(f"{path} cannot be read ({reason}); check that it is there and yours.") from error
+
+
+def read_samples(path: Path) -> bytes:
+    """The body of the first `data` chunk. Raises as `read_chunks` does."""
+    try:
+        with path.open("rb") as file:
+            for identifier, size in _walk(file, path):
+                if identifier == b"data":
+                    return file.read(size)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DcldmError(f"{path} cannot be read ({reason}); check that it is there and yours.") from error
+    raise InvalidInput(f"{path} holds no sound; it was cut off or is not a complete WAV file.")
 
 
 def _chunk(identifier: bytes, body: bytes) -> bytes:

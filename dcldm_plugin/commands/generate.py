@@ -48,6 +48,10 @@ def main(arguments: Sequence[str]) -> int:
 
 def render(request: GenerationRequest, settings: Settings, options: Namespace) -> int:
     """Have a request done, and show it; `options` are those of `add_output_options`."""
+    if options.commercial_only:
+        from dcldm_plugin.rights import check_commercial
+
+        check_commercial(request)
     needed_bytes = int(request.seconds * len(request.seeds) * BYTES_PER_SECOND) + SPARE_BYTES
     for folder in (settings.library_folder, settings.engine_folder, options.out):
         if folder is not None:
@@ -65,6 +69,7 @@ def add_output_options(parser: Parser) -> None:
     parser.add_argument("--model", metavar="NAME", help="see `dcldm models`")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the clips (else the library)")
     parser.add_argument("--json", action="store_true", help="print one JSON object per take")
+    parser.add_argument("--commercial-only", action="store_true", help="refuse models whose clips may not be sold")
 
 
 def _parser() -> Parser:
@@ -118,6 +123,7 @@ Clips = Callable[[GenerationRequest, Show], Iterator[Clip]]
 @contextmanager
 def studio(settings: Settings, clip_folder: Path | None) -> Iterator[Clips]:
     """A session for one command. It is given as a function that yields a request's clips as they are ready."""
+    from dcldm_plugin.delivery import Delivery
     from dcldm_plugin.engine.process import EngineProcess
     from dcldm_plugin.jobs import JobState, JobStore
     from dcldm_plugin.library import Library
@@ -125,7 +131,7 @@ def studio(settings: Settings, clip_folder: Path | None) -> Iterator[Clips]:
 
     events: SimpleQueue[SessionEvent] = SimpleQueue()
     with ExitStack() as stack:
-        library = stack.enter_context(closing(Library(settings.library_folder, settings.index)))
+        library = stack.enter_context(closing(Library(settings.library_folder, settings.index, Delivery.of(settings))))
         jobs = stack.enter_context(closing(JobStore(settings.index)))
         engine = stack.enter_context(
             closing(EngineProcess(settings.engine_folder, log=settings.log_folder / "engine.log", home=settings.home))
