@@ -134,7 +134,7 @@ def find_config() -> Path:
 
 
 def install_main(arguments: Sequence[str]) -> int:
-    """`dcldm install ardour|reaper|live [--path DIR] [--port N] [--wait S] [--home DIR]`, and `dcldm install ucs FILE`."""
+    """`dcldm install ardour|reaper|live [--path DIR] [--port N] [--wait S] [--home DIR]`, `dcldm install ucs FILE`."""
     if list(arguments[:1]) == ["ucs"]:
         from dcldm_plugin.commands.ucs import install_main as install_ucs
 

@@ -40,7 +40,6 @@ from dcldm_plugin.audio.settings import FinishSettings
 from dcldm_plugin.delivery import Delivery
 from dcldm_plugin.errors import DcldmError, InvalidInput
 from dcldm_plugin.marks import Journal
-from dcldm_plugin.rights import rights_of
 from dcldm_plugin.types import Clip, Marks, Variation
 from dcldm_plugin.ucs import parse_name
 
@@ -122,6 +121,8 @@ class Library:
 
         Length, and whether it is a loop, stay as they were asked for. Raises `DcldmError`.
         """
+        from dcldm_plugin.rights import rights_of
+
         clip = self._known(clip_id)
         record = self._record(clip_id)
         assert clip.request is not None  # the library lists nothing that has none

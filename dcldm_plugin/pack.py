@@ -220,7 +220,7 @@ def fmod_script(name: str, folder: Path, names: Sequence[str]) -> str:
     """A script for FMOD Studio (Scripts menu) that makes an event with a multi instrument of all files."""
     paths = json.dumps([(folder / file).as_posix() for file in names], indent=1)
     title = json.dumps(name)
-    return f"""// In FMOD Studio: put this file into the scripts folder of the project, then Scripts, Reload, and choose it.
+    return f"""// In FMOD Studio: put this file into the project's scripts folder, then Scripts, Reload, and choose it.
 studio.menu.addMenuItem({{
   name: "Import " + {title},
   execute: function () {{

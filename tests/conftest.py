@@ -11,6 +11,7 @@ import json
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +19,9 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
+
+from dcldm_plugin.library import Library
+from dcldm_plugin.types import GenerationRequest, Sampling, Variation
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 SMALL_BYTES = 1000  # what is larger is declared by its SHA-256, as files in git LFS are
@@ -44,6 +48,29 @@ def tiny() -> ModuleType:
 def fakes() -> Callable[[str], ModuleType]:
     """Modules of this folder that stand in for programs that are not here, by their path within it."""
     return lambda path: _load(Path(__file__).parent / path)
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Iterator[Library]:
+    with closing(Library(tmp_path / "library")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def make_take(tmp_path: Path) -> Callable[..., Variation]:
+    """A rendered take of noise on disk, as the engine leaves it."""
+    import numpy as np
+    import soundfile
+
+    path = tmp_path / "render.wav"
+    samples = 0.2 * np.random.default_rng(5).standard_normal(4_000)
+    soundfile.write(path, samples.astype(np.float32), 16_000, subtype="FLOAT")
+
+    def make(text: str = "heavy rain on a roof", **asked: object) -> Variation:
+        request = GenerationRequest.create(text, **{"seconds": 0.25, "seed": 7, **asked})  # type: ignore[arg-type]
+        return Variation(request, 0, path, 16_000, 1, "1.0", Sampling("dpm", 12, 3.0))
+
+    return make
 
 
 class HubStandIn:
