@@ -8,6 +8,7 @@ here, in one piece, and not by a wrapper around the model: a loss may use a mode
 from __future__ import annotations
 
 import math
+import os
 import signal
 import threading
 import time
@@ -75,7 +76,9 @@ def train(
 
 def make_accelerator(run: Run) -> Accelerator:
     """accelerate's own choice of the device, among as many processes as were launched."""
-    return Accelerator(mixed_precision="bf16" if run.precision == "bf16" else "no")
+    # Without being told, accelerate takes several processes without a GPU for as many lone ones.
+    on_cpu = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.cuda.is_available()
+    return Accelerator(cpu=on_cpu, mixed_precision="bf16" if run.precision == "bf16" else "no")
 
 
 class _Loop:

@@ -146,7 +146,7 @@ def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
         port = free.getsockname()[1]
     script = tmp_path / "two.py"
     script.write_text(TWO.format(folder=str(Path(__file__).parent)))
-    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true"}
+    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     processes = [
         subprocess.Popen(
             [sys.executable, str(script), str(tmp_path), str(rank)],
