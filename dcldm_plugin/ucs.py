@@ -28,7 +28,7 @@ GENERAL = {"MISC", "GENERAL"}
 MAX_FX_CHARACTERS = 40
 MAX_SHEET_BYTES = 20_000_000
 STOP = {
-    "a", "an", "and", "as", "at", "by", "for", "from", "in", "inside", "into", "of", "off", "on", "onto", "or", "out",
+    "a", "an", "and", "as", "at", "by", "for", "from", "in", "into", "of", "off", "on", "onto", "or", "out",
     "over", "the", "to", "under", "up", "very", "with",
 }  # fmt: skip
 

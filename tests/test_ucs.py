@@ -26,6 +26,9 @@ def test_the_list_is_whole() -> None:
     [
         ("distant thunder over a wet street", "THUN"),
         ("heavy rain on a tin roof", "RAINMetl"),
+        ("rain", "RAIN"),
+        ("rain heard from inside", "RAINInt"),
+        ("a car", "VEHCar"),
         ("puppies yapping", "ANMLDog"),
         ("footsteps on gravel", "FEETHmn"),
         ("glass shattering", "GLASBrk"),

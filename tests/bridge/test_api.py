@@ -151,7 +151,7 @@ def test_the_same_id_again_is_the_same_job(client: Client, port: int, tmp_path: 
     again = second.ask("/dcldm/generate", "job-1", "rain", 0.5)
     second.socket.close()
     assert again == done
-    assert len(list((tmp_path / "library").rglob("*.wav"))) == 1
+    assert len(list((tmp_path / "library" / "clips").rglob("*.wav"))) == 1
 
 
 def test_numbers_come_in_every_type(client: Client) -> None:
