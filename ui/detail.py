@@ -37,6 +37,9 @@ from ui.sound import Outline
 from ui.takes import Row, letter
 from ui.takes_view import hint
 
+# Of what stands between a button and the words that say what it does: these need the room.
+CONTROL_WIDTH, SLIDER_WIDTH = 170, 104
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -176,8 +179,9 @@ class Detail(QFrame):
             self._buttons[name], self._words[name] = button, label
             grid.addWidget(button, number, 0)
             if control is not None:
+                control.setMaximumWidth(CONTROL_WIDTH)
                 grid.addWidget(control, number, 1)
-            grid.addWidget(label, number, 1 if control is None else 2, 1, 2 if control is None else 1)
+            grid.addWidget(label, number, 1 if control is None else 2, 1, -1)
         for slider in (self.distance, self.purity, self.between):
             slider.valueChanged.connect(self._update_words)
         actions["regenerate"].triggered.connect(self._buttons["regenerate"].click)
@@ -325,7 +329,7 @@ def _slider(value: float, name: str, description: str) -> QSlider:
     slider = QSlider(Qt.Orientation.Horizontal)
     slider.setRange(0, 100)
     slider.setValue(round(value * 100))
-    slider.setMinimumWidth(96)
+    slider.setFixedWidth(SLIDER_WIDTH)
     hint(slider, name, description)
     return slider
 
