@@ -55,7 +55,6 @@ COMMANDS = (
     Command("like", "Follow this clip's timing", "Ctrl+L", "Vary"),
     Command("search", "Search", "/; Ctrl+F", "Window"),
     Command("view_make", "Takes", "Ctrl+1", "Window"),
-    Command("view_spotting", "Spotting", "Ctrl+2", "Window"),
     Command("view_models", "Models", "Ctrl+3", "Window"),
     Command("view_settings", "Settings", "Ctrl+4", "Window"),
     Command("dock", "Stay on top of the DAW", "Ctrl+T", "Window"),
