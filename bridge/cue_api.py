@@ -43,19 +43,19 @@ class CueApi:
         rows = [_preview(row, request, rate) for row, request in plan.requests.items()]
         clips = sum(len(request.seeds) for request in plan.requests.values())
         errors = [{"row": error.row, "error": error.sentence} for error in plan.errors[:SHOWN_ROWS]]
-        self._telling.reply(
-            peer, CHECK, id, "ok", title=plan.title, cues=len(rows), clips=clips, errors=errors, rows=rows[:SHOWN_ROWS]
-        )
         target = next((request.target for request in plan.requests.values()), None)
         if target is None and plan.errors:
             target = self._target(values["host"], values["project"], values["sample_rate"]) if values["host"] else None
             self._telling.show(id, target, "error", " ".join(str(error) for error in plan.errors[:3]))
-            return
-        lines = [f"{len(rows)} cues, {clips} clips from {plan.title}:"]
-        lines += [f"{row['time']}  {row['prompt']}" for row in rows[:ASKED_ROWS]]
-        lines += [f"and {len(rows) - ASKED_ROWS} more"] if len(rows) > ASKED_ROWS else []
-        lines += [f"{error} (left out)" for error in plan.errors[:ASKED_ROWS]]
-        self._telling.show(id, target, "preview", " | ".join(lines))
+        else:
+            lines = [f"{len(rows)} cues, {clips} clips from {plan.title}:"]
+            lines += [f"{row['time']}  {row['prompt']}" for row in rows[:ASKED_ROWS]]
+            lines += [f"and {len(rows) - ASKED_ROWS} more"] if len(rows) > ASKED_ROWS else []
+            lines += [f"{error} (left out)" for error in plan.errors[:ASKED_ROWS]]
+            self._telling.show(id, target, "preview", " | ".join(lines))
+        self._telling.reply(
+            peer, CHECK, id, "ok", title=plan.title, cues=len(rows), clips=clips, errors=errors, rows=rows[:SHOWN_ROWS]
+        )
 
     def spot(self, peer: Peer, *, id: str, path: str, leave_out: int, **values: Any) -> None:
         """Begin or go on with a run: of a sheet, of one that was checked, or of an earlier time."""
@@ -140,10 +140,11 @@ class CueApi:
         if run.status == "progress" and self._shown.get(run.id) == state:
             return
         self._shown[run.id] = state
-        if (peer := self._peers.get(run.id)) is not None:
-            self._telling.reply(peer, CUES, run.id, run.status, **report)
+        # The host first: whoever has the reply may rely on it that the user was told.
         target = next((row.request.target for row in run.rows), None)
         self._telling.show(run.id, target, run.status, _sentence(run), state[0] / max(1, len(run.rows)))
+        if (peer := self._peers.get(run.id)) is not None:
+            self._telling.reply(peer, CUES, run.id, run.status, **report)
         if run.status != "progress":
             self._peers.pop(run.id, None)
             self._shown.pop(run.id, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     port = settings.osc_port if options.port is None else options.port
     if port != 0 and not 1024 <= port <= 65_535:
         raise InvalidInput("The port must be 0 or a whole number from 1024 to 65535.")
+    _check_screen()
     with ExitStack() as stack:
         stack.enter_context(only_instance(settings))
         stack.enter_context(log_file(settings))
@@ -61,6 +63,16 @@ def main(arguments: Sequence[str]) -> int:
             window.shut()
             sip.delete(window)  # before the application object, whatever order Python would choose
             theme.forget()
+
+
+def _check_screen() -> None:
+    """Raises `DcldmError` where there is no screen: Qt would end the process without a word."""
+    is_desktop = sys.platform in {"win32", "darwin"}
+    if not is_desktop and not any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")):
+        raise InvalidInput(
+            "There is no screen here to open the window on (DISPLAY is not set); "
+            "use `dcldm generate` or `dcldm serve`, or see `dcldm --help`."
+        )
 
 
 def make_application() -> QApplication:
