@@ -229,7 +229,14 @@ def test_the_version() -> None:
     assert dcldm("--version").stdout == f"dcldm {__version__}\n"
 
 
-@pytest.mark.parametrize("arguments", [(), ("nonesuch",), ("--nonesuch",), ("models", "nonesuch")])
+@pytest.mark.skipif(sys.platform in {"win32", "darwin"}, reason="there is always a screen")
+def test_where_there_is_no_screen_the_window_says_so() -> None:
+    result = dcldm(DISPLAY="", WAYLAND_DISPLAY="", QT_QPA_PLATFORM="")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert is_sentence(result.stderr) and "dcldm serve" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [("nonesuch",), ("--nonesuch",), ("models", "nonesuch")])
 def test_a_wrong_command_is_one_sentence(arguments: tuple[str, ...]) -> None:
     result = dcldm(*arguments)
     assert (result.returncode, result.stdout) == (2, "")
