@@ -41,7 +41,7 @@ def test_a_sheet_is_spotted_and_the_same_call_does_nothing_twice(tmp_path: Path)
     assert len(clips) == 3
     assert spot(*call).returncode == 0
     assert sorted((tmp_path / "home" / "inbox").glob("*.wav")) == clips
-    assert len(list((tmp_path / "home" / "library").rglob("*.wav"))) == 3
+    assert len(list((tmp_path / "home" / "library" / "clips").glob("*.wav"))) == 3
 
 
 def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
