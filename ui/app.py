@@ -15,10 +15,10 @@ from PyQt6.QtGui import QGuiApplication
 from PyQt6.QtWidgets import QApplication
 
 from bridge.osc import OscSocket
-from bridge.program import running
+from bridge.program import open_socket, running
 from dcldm_plugin.commands import Parser, log_file
 from dcldm_plugin.errors import DcldmError, InvalidInput
-from dcldm_plugin.settings import load, only_instance
+from dcldm_plugin.settings import Settings, load, only_instance
 from ui import theme
 from ui.commands import KeysForWidgets
 from ui.window import Window
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     with ExitStack() as stack:
         stack.enter_context(only_instance(settings))
         stack.enter_context(log_file(settings))
-        osc, problem = _socket(port)
+        osc, problem = _socket(settings, port)
         stack.callback(osc.stop)
         application = make_application()
         # Python handles signals only while it runs: a timer lets it, now and then, and ends what has begun by then.
@@ -86,10 +86,10 @@ def make_application() -> QApplication:
     return made
 
 
-def _socket(port: int) -> tuple[OscSocket, str]:
-    """The socket that DAWs speak to; if its port is taken, any other, and a word about it."""
+def _socket(settings: Settings, port: int) -> tuple[OscSocket, str]:
+    """The socket that DAWs speak to; if it can't be had as it was wanted, any other, and a word about it."""
     try:
-        return OscSocket(port), ""
+        return open_socket(settings, port), ""
     except DcldmError as error:
         logging.getLogger(__name__).warning("%s", error)
         return OscSocket(0), f"DAWs can't reach this window: {error}"
