@@ -116,9 +116,10 @@ class Table:
     def _by_words(self, prompt: str) -> dict[str, float]:
         """A score for every category of which a whole phrase is in the prompt.
 
-        What is said first counts most: "rain on a car" is rain. A general category stands back behind a special one.
+        What is said first counts most: "rain on a car" is rain, and so is "slow rain on a car", since only words of
+        the list have a place. A general category stands back behind a special one.
         """
-        words = _words(prompt)
+        words = [word for word in _words(prompt) if word in self._weights]
         places = {word: place for place, word in reversed(list(enumerate(words)))}
         scores: dict[str, float] = {}
         for row in self.rows.values():

@@ -31,6 +31,7 @@ def test_the_list_is_whole() -> None:
         ("a car", "VEHCar"),
         ("puppies yapping", "ANMLDog"),
         ("footsteps on gravel", "FEETHmn"),
+        ("slow footsteps on gravel", "FEETHmn"),
         ("glass shattering", "GLASBrk"),
         ("a sword clash in a castle", "WEAPSwrd"),
         ("laser gun", "LASRGun"),
