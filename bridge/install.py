@@ -6,7 +6,6 @@ a newer version of ours is never touched, and uninstalling takes away exactly wh
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from bridge import install_live, install_reaper, ui_scripts
 from bridge.ardour import spool_folder
+from bridge.deposit import check_ours, check_sum, numbers, write
 from bridge.handshake import wait_for
 from bridge.host import HostError
 from bridge.running import ardour_runs
@@ -51,7 +51,7 @@ def install(config: Path, spool: Path, port: int) -> Record:
     """Write the scripts for the Ardour whose configuration folder this is. Raises `HostError`."""
     version = _ardour_version(config)
     old = _read_record(config)
-    if old is not None and _numbers(old.version) > _numbers(__version__):
+    if old is not None and numbers(old.version) > numbers(__version__):
         raise HostError(
             f"The scripts in {config} are of the newer version {old.version}; "
             "update this program, or uninstall them with that version first."
@@ -59,7 +59,7 @@ def install(config: Path, spool: Path, port: int) -> Record:
     texts = {f"scripts/{name}": script(name).encode() for name in SCRIPTS}
     texts[f"scripts/{CONFIG}"] = lines({"spool": spool.absolute().as_posix(), "port": port}).encode()
     for name in texts:
-        _check_ours(config / name, "" if old is None else old.files.get(name, ""))
+        check_ours(config / name, "" if old is None else old.files.get(name, ""))
     bound, slots, base = b"", list[int](), None
     if version == ui_scripts.BOUND_VERSION:
         _check_not_running(config)
@@ -67,20 +67,20 @@ def install(config: Path, spool: Path, port: int) -> Record:
         bound, slots = ui_scripts.add(base, [_named(name) for name in ACTIONS], _named(HOOK))
     record = Record(
         version=__version__,
-        files={name: _sum(text) for name, text in texts.items()},
-        ui_scripts=_sum(bound) if bound else "",
+        files={name: check_sum(text) for name, text in texts.items()},
+        ui_scripts=check_sum(bound) if bound else "",
         slots=slots,
     )
     # The record first: whatever happens after it, what is there can be told to be ours.
-    _write(config / "scripts" / RECORD, json.dumps(asdict(record), indent=1).encode())
+    write(config / "scripts" / RECORD, json.dumps(asdict(record), indent=1).encode())
     for name, text in texts.items():
-        _write(config / name, text)
+        write(config / name, text)
     if bound:
         if base is None:
             (config / BACKUP).unlink(missing_ok=True)
         else:
-            _write(config / BACKUP, base)
-        _write(config / UI_SCRIPTS, bound)
+            write(config / BACKUP, base)
+        write(config / UI_SCRIPTS, bound)
     return record
 
 
@@ -95,12 +95,12 @@ def uninstall(config: Path) -> list[Path]:
         if base is None:
             (config / UI_SCRIPTS).unlink(missing_ok=True)
         else:
-            _write(config / UI_SCRIPTS, base)
+            write(config / UI_SCRIPTS, base)
         (config / BACKUP).unlink(missing_ok=True)
     left = []
-    for name, check_sum in record.files.items():
+    for name, its_sum in record.files.items():
         path = config / name
-        if path.is_file() and _sum(path.read_bytes()) != check_sum:
+        if path.is_file() and check_sum(path.read_bytes()) != its_sum:
             left.append(path)
         else:
             path.unlink(missing_ok=True)
@@ -257,17 +257,9 @@ def _ardour_version(config: Path) -> int:
     return version
 
 
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(r"\d+", version))
-
-
 def _named(name: str) -> tuple[str, str]:
     text = script(name)
     return script_name(text), text
-
-
-def _sum(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 def _read_record(config: Path) -> Record | None:
@@ -280,11 +272,6 @@ def _read_record(config: Path) -> Record | None:
         return None
     except (ValueError, TypeError, OSError) as error:
         raise HostError(f"{path} can't be read; move it and the other dcldm files there away.") from error
-
-
-def _check_ours(path: Path, check_sum: str) -> None:
-    if path.exists() and _sum(path.read_bytes()) != check_sum:
-        raise HostError(f"{path} was written or changed by somebody else; move it away and try again.")
 
 
 def _check_not_running(config: Path) -> None:
@@ -302,18 +289,7 @@ def _without_ours(config: Path, record: Record | None) -> bytes | None:
     text = path.read_bytes()
     if record is None or not record.ui_scripts:
         return text
-    if _sum(text) == record.ui_scripts:
+    if check_sum(text) == record.ui_scripts:
         return backup.read_bytes() if backup.exists() else None
     # Ardour has written the file since: only our entries go.
     return ui_scripts.remove(text, {_named(name)[0] for name in ACTIONS}, _named(HOOK)[0])
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise HostError(f"{path} can't be written ({error.strerror or error}); check its permissions.") from error
