@@ -80,7 +80,8 @@ def running(settings: Settings, osc: OscSocket, listeners: Sequence[Listener] = 
             )
         )
         hosts = make_hosts(settings)
-        session = stack.enter_context(closing(Session(library, jobs, engine, hosts)))
+        session = Session(library, jobs, engine, hosts, commercial_only=settings.commercial_only)
+        stack.callback(session.close)
         for listener in listeners:
             session.subscribe(listener)
         for host in hosts.values():

@@ -183,7 +183,7 @@ class Library:
         record: Mapping[str, Any] = json.loads(rows[0][0])
         return record
 
-    def _record_at(self, path: Path) -> Mapping[str, Any]:
+    def record_at(self, path: Path) -> Mapping[str, Any]:
         """What a file says of itself, or what was kept of it where it may not say so. Raises `DcldmError`."""
         clip_id = kept_id(path)
         if not clip_id:
@@ -326,7 +326,7 @@ class Library:
         # Where two files carry one id (somebody made a copy), the one that the index knew keeps it.
         for path in sorted(files, key=lambda path: (path not in listed, path)):
             with contextlib.suppress(DcldmError):
-                record = self._record_at(path)
+                record = self.record_at(path)
                 found.setdefault(record["id"], (path, record))
         with self._transaction():
             for path, clip_id in listed.items():

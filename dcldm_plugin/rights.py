@@ -8,7 +8,7 @@ from dcldm_plugin.audio.clip_file import read_record, to_clip
 from dcldm_plugin.engine import registry
 from dcldm_plugin.errors import DcldmError, InvalidInput
 from dcldm_plugin.sources import MODELS, PARTS
-from dcldm_plugin.types import GenerationRequest, Licence, Rights
+from dcldm_plugin.types import Clip, GenerationRequest, Licence, Rights
 
 UNKNOWN = "unknown: ask whoever trained it"
 
@@ -24,6 +24,13 @@ def check_commercial(request: GenerationRequest) -> None:
     if against:
         what = "; ".join(f"{link.what}: {link.licence}" for link in against)
         raise InvalidInput(f"Clips of this request may not be used commercially ({what}); choose another model.")
+
+
+def check_clip(clip: Clip) -> None:
+    """Raises `InvalidInput` for a clip that may not be used commercially, or does not say so."""
+    if clip.rights is None or not clip.rights.commercial_use:
+        why = "its rights are not recorded" if clip.rights is None else clip.rights.sentence
+        raise InvalidInput(f"{clip.path.name} can't be sold ({why}); leave it out.")
 
 
 def _links(request: GenerationRequest) -> Iterator[Licence]:

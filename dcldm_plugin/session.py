@@ -21,6 +21,7 @@ from dcldm_plugin.engine.protocol import EngineEvent, Progress
 from dcldm_plugin.errors import Cancelled, DcldmError, EngineFailed, InvalidInput
 from dcldm_plugin.jobs import Job, JobState, JobStore
 from dcldm_plugin.library import Library
+from dcldm_plugin.rights import check_commercial
 from dcldm_plugin.types import Clip, GenerationRequest, Placement, TimelineTarget, Variation
 
 log = logging.getLogger(__name__)
@@ -83,8 +84,12 @@ class Session:
         engine: EngineProcess,
         placers: Mapping[str, Placer] | None = None,
         clip_folder: Path | None = None,
+        *,
+        commercial_only: bool = False,
     ) -> None:
         """`placers` by host name; clips go to `clip_folder`, or to the library's own.
+
+        `commercial_only`: refuse requests whose clips may not be sold; may be changed at any time.
 
         The session closes none of what it is given.
         """
@@ -93,6 +98,7 @@ class Session:
         self._engine = engine
         self._placers = {} if placers is None else placers
         self._clip_folder = clip_folder
+        self.commercial_only = commercial_only
         self._changed = threading.Condition(threading.RLock())
         self._waiting: dict[str, Job] = {}  # in the order in which they will run
         self._current: Job | None = None
@@ -256,6 +262,8 @@ class Session:
         if len(self._waiting) >= MAX_WAITING_JOBS:
             raise DcldmError(f"{MAX_WAITING_JOBS} jobs are waiting already; cancel some or try again later.")
         registry.describe(request.model).check(request)
+        if self.commercial_only:
+            check_commercial(request)
         if request.target is not None:
             self._placer(request.target.host)
 

@@ -47,6 +47,7 @@ class Settings:
     source_id: str = "DCLDM"  # the fourth: from where
     library_title: str = ""  # in the metadata: the collection that the clips belong to
     name_template: str = "{cat_id}_{fx_name}_{creator_id}_{source_id}"
+    commercial_only: bool = False  # refuse what makes clips that may not be sold
     leave_out: str = ""  # kinds of metadata that files are not to carry, with commas; see `delivery.FIELDS`
     idle_seconds: float = 300.0  # after this long without work the engine gives its memory back
 

@@ -34,6 +34,7 @@ COMMANDS = (
     Command("auto", "Arrow keys play what they come to", "Ctrl+Shift+A", "Listen"),
     Command("swap", "Swap A and B", "B", "Listen"),
     Command("spectrogram", "Waveform or spectrogram", "S", "Listen"),
+    Command("made", "How it was made", "I", "Listen"),
     Command("insert", "Insert at the cursor", "Return; Enter", "Place"),
     Command("insert_takes", "Insert all alternates as takes", "Shift+Return; Shift+Enter", "Place"),
     Command("place", "Place what is made at the cursor", "Ctrl+I", "Place"),

@@ -5,9 +5,10 @@ Buttons are tied to the window's commands by name, so that mouse and keys are on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from html import escape
 
 from PyQt6.QtCore import Qt, pyqtBoundSignal, pyqtSignal
 from PyQt6.QtGui import QAction
@@ -22,7 +23,7 @@ from PyQt6.QtWidgets import (
     QScrollArea,
     QSizePolicy,
     QSlider,
-    QToolButton,
+    QStackedWidget,
     QVBoxLayout,
     QWidget,
 )
@@ -32,10 +33,10 @@ from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.types import Clip, Kind, ModelInfo
 from dcldm_plugin.variations import AMOUNTS
 from ui import theme
-from ui.editor import WaveEditor
+from ui.editor import SHOWN_HZ, WaveEditor
 from ui.sound import Outline
 from ui.takes import Row, letter
-from ui.takes_view import hint
+from ui.widgets import hint, paint, text_label, tie, tool
 
 # Of what stands between a button and the words that say what it does: these need the room.
 CONTROL_WIDTH, SLIDER_WIDTH = 170, 104
@@ -74,23 +75,10 @@ class Detail(QFrame):
         self.setObjectName("card")
         self._row: Row | None = None
         self._selected: list[Clip] = []
-        self.title = QLabel()
-        self.title.setObjectName("title")
-        self.facts = QLabel()
-        self.facts.setObjectName("dim")
-        for label, name in ((self.title, "Clip"), (self.facts, "About the clip")):
-            label.setWordWrap(True)
-            label.setTextFormat(Qt.TextFormat.PlainText)
-            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-            label.setAccessibleName(name)
-        self.problem = QLabel()
-        self.problem.setObjectName("error")
-        self.problem.setWordWrap(True)
-        self.problem.setTextFormat(Qt.TextFormat.PlainText)
-        self.problem.setTextInteractionFlags(
-            Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
-        )
-        self.problem.setAccessibleName("Problem")
+        self.title = text_label("Clip", "title")
+        self.facts = text_label("About the clip")
+        self.rights = text_label("Licence")
+        self.problem = text_label("Problem", "error")
         self._parent_button = QPushButton()
         self._parent_button.setObjectName("link")
         self._parent_button.clicked.connect(self._go_to_parent)
@@ -111,18 +99,25 @@ class Detail(QFrame):
         layout.setSpacing(8)
         layout.addWidget(self.title)
         layout.addWidget(self.facts)
+        layout.addWidget(self.rights)
         layout.addWidget(self.problem)
         layout.addWidget(self._parent_button, 0, Qt.AlignmentFlag.AlignLeft)
         layout.addLayout(self._words_of_user)
         layout.addWidget(self.wave, 1)
         layout.addLayout(self._transport(actions))
-        layout.addWidget(self._controls(actions))
+        self.made = text_label("How the clip was made", "")
+        self.made.setTextFormat(Qt.TextFormat.RichText)
+        self.made.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self._lower = QStackedWidget()
+        self._lower.addWidget(self._controls(actions))
+        self._lower.addWidget(_scrolling(self.made))
+        layout.addWidget(self._lower)
         self.show_row(None, [], None)
 
     def _transport(self, actions: Mapping[str, QAction]) -> QHBoxLayout:
         row = QHBoxLayout()
         row.setSpacing(4)
-        names = {"play": "play", "loop": "loop", "match": "match", "spectrogram": "spectrogram"}
+        names = {"play": "play", "loop": "loop", "match": "match", "spectrogram": "spectrogram", "made": "info"}
         for name, icon in names.items():
             row.addWidget(tool(actions[name], icon))
         self.time = QLabel("0.00")
@@ -133,7 +128,7 @@ class Detail(QFrame):
         for name, icon in {"reveal": "reveal", "copy_path": "copy", "insert_takes": "takes"}.items():
             row.addWidget(tool(actions[name], icon))
         insert = QPushButton("Insert")
-        insert.setIcon(theme.icon("insert"))
+        theme.set_icon(insert, "insert")
         tie(insert, actions["insert"])
         row.addWidget(insert)
         return row
@@ -187,16 +182,7 @@ class Detail(QFrame):
         actions["regenerate"].triggered.connect(self._buttons["regenerate"].click)
         actions["vary"].triggered.connect(self._buttons["retexture"].click)
         actions["repair"].triggered.connect(self._buttons["repair"].click)
-        area = QScrollArea()
-        area.setObjectName("bare")
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setWidget(box)
-        box.setObjectName("bare")
-        area.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
-        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        area.setMinimumHeight(90)
-        return area
+        return _scrolling(box)
 
     # What is shown
 
@@ -209,12 +195,13 @@ class Detail(QFrame):
         self._row, self._selected = row, selected
         clip = self.clip
         self.setVisible(row is not None)
-        info = info_of(clip.model) if clip is not None else None
-        self.wave.show_clip(clip, outline, info.band_hz if info is not None else 24_000.0)
+        band_hz = _band_hz(clip)
+        self.wave.show_clip(clip, outline, SHOWN_HZ if band_hz is None else band_hz)
         if row is not None:
             which = f"  ·  {letter(row.index)}" if not row.is_heading else ""
             self.title.setText(f"{row.group.request.prompt.text}{which}")
-        self.facts.setText(self._facts(row, outline, info))
+        self.facts.setText(self._facts(row, outline, band_hz))
+        self._show_rights(clip)
         failed = row is not None and row.group.job is not None and bool(row.group.job.error)
         self.problem.setVisible(failed)
         self.problem.setText(status if failed else "")
@@ -235,7 +222,25 @@ class Detail(QFrame):
             field.setModified(False)
             changed.emit(field.text())
 
-    def _facts(self, row: Row | None, outline: Outline | None, info: ModelInfo | None) -> str:
+    def show_made(self, said: Sequence[tuple[str, str]] | None) -> None:
+        """How the clip was made, as names and what is to be said of them, in place of the controls; None: those."""
+        self._lower.setCurrentIndex(0 if said is None else 1)
+        rows = (
+            f"<tr><td><b>{escape(name)}</b>&nbsp;&nbsp;</td><td>{escape(text)}</td></tr>" for name, text in said or ()
+        )
+        self.made.setText(f"<table>{''.join(rows)}</table>")
+
+    def _show_rights(self, clip: Clip | None) -> None:
+        """The licences of all that had a part in the clip; red where it may not be sold, or does not say so."""
+        self.rights.setVisible(clip is not None)
+        if clip is None:
+            return
+        may = clip.rights is not None and clip.rights.commercial_use
+        sentence = clip.rights.sentence if clip.rights is not None else "are not recorded in this clip"
+        self.rights.setText(f"Licences: {sentence}" if clip.rights is None else sentence[0].upper() + sentence[1:])
+        paint(self.rights, "dim" if may else "error")
+
+    def _facts(self, row: Row | None, outline: Outline | None, band_hz: float | None) -> str:
         if row is None:
             return ""
         clip = row.clip
@@ -243,12 +248,10 @@ class Detail(QFrame):
             request = row.group.request
             return f"{request.model}  ·  {request.seconds:g} s  ·  {len(request.seeds)} alternates"
         loud = f"{outline.loudness:.1f} LUFS" if outline is not None and outline.loudness == outline.loudness else ""
-        licence = info.licence if info is not None else ""
-        if info is not None and not info.commercial_use:
-            licence += ", not to be sold"
+        band = "" if band_hz is None else f"nothing above {band_hz / 1000:g} kHz"
         seeds = f"seeds {clip.seeds.structure} / {clip.seeds.texture}"
         length = f"{clip.seconds:.2f} s"
-        return "  ·  ".join(word for word in (clip.model, licence, length, loud, seeds) if word)
+        return "  ·  ".join(word for word in (clip.model, length, loud, band, seeds) if word)
 
     def _show_parent(self, clip: Clip | None) -> None:
         control = clip.request.control if clip is not None and clip.request is not None else None
@@ -325,6 +328,27 @@ class Detail(QFrame):
         return slider.value() / 100
 
 
+def _band_hz(clip: Clip | None) -> float | None:
+    """Where the sound of a clip ends; of one that does not say so, where its model's does."""
+    if clip is None or clip.band_hz is not None:
+        return None if clip is None else clip.band_hz
+    info = info_of(clip.model)
+    return None if info is None else info.band_hz
+
+
+def _scrolling(content: QWidget) -> QScrollArea:
+    area = QScrollArea()
+    area.setObjectName("bare")
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setWidget(content)
+    content.setObjectName("bare")
+    area.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    area.setMinimumHeight(90)
+    return area
+
+
 def _slider(value: float, name: str, description: str) -> QSlider:
     slider = QSlider(Qt.Orientation.Horizontal)
     slider.setRange(0, 100)
@@ -344,19 +368,3 @@ def _near_far(slider: QSlider) -> QWidget:
             widget.setObjectName("dim")
         layout.addWidget(widget)
     return box
-
-
-def tool(action: QAction, icon: str) -> QToolButton:
-    """A small button for a command."""
-    action.setIcon(theme.icon(icon))
-    button = QToolButton()
-    button.setObjectName("flat")
-    button.setDefaultAction(action)
-    button.setAccessibleName(action.text())
-    return button
-
-
-def tie(button: QPushButton, action: QAction) -> None:
-    """Let a button do what a command does."""
-    button.clicked.connect(action.trigger)
-    hint(button, action.text(), action.toolTip())

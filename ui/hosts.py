@@ -12,7 +12,7 @@ from PyQt6.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QPushButton, QVBo
 from bridge.host import Host
 from dcldm_plugin.errors import DcldmError
 from dcldm_plugin.types import TimelineTarget
-from ui.takes_view import hint
+from ui.widgets import hint
 
 LOOK_MILLISECONDS = 700
 TITLES = {"folder": "Folder", "ardour": "Ardour", "reaper": "REAPER", "live": "Live"}

@@ -15,7 +15,7 @@ from dcldm_plugin.sources import MODELS, PARTS
 from dcldm_plugin.store import Store
 from dcldm_plugin.types import ModelInfo
 from ui.signals import Background
-from ui.takes_view import hint
+from ui.widgets import hint
 
 
 class ModelsPage(QScrollArea):

@@ -43,7 +43,7 @@ from dcldm_plugin.types import (
 )
 from dcldm_plugin.variations import AMOUNTS, audio_source
 from ui import theme
-from ui.takes_view import hint
+from ui.widgets import hint, paint, text_label
 
 ALTERNATES = 4
 LINES = 2  # of the prompt that are always seen
@@ -216,18 +216,12 @@ class PromptPanel(QFrame):
         self.badge.setSizePolicy(self.badge.sizePolicy().Policy.Ignored, self.badge.sizePolicy().Policy.Preferred)
         self.more = QToolButton()
         self.more.setCheckable(True)
-        self.more.setIcon(theme.icon("more"))
+        theme.set_icon(self.more, "more")
         hint(self.more, "More controls", "Negative prompt, seed, sampling, loop, stereo")
         self.go = QPushButton("Generate")
         self.go.setObjectName("primary")
         hint(self.go, "Generate", "Generate (Ctrl+Return)")
-        self.problem = QLabel()
-        self.problem.setObjectName("error")
-        self.problem.setWordWrap(True)
-        self.problem.setTextInteractionFlags(
-            Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
-        )
-        self.problem.setAccessibleName("Problem")
+        self.problem = text_label("Problem", "error")
         self.problem.hide()
         self.split = QPushButton()
         self.split.setObjectName("link")
@@ -271,7 +265,7 @@ class PromptPanel(QFrame):
         hint(self.weight, "Weight of the reference", "How closely the timing of the reference is followed")
         forget = QToolButton()
         forget.setObjectName("flat")
-        forget.setIcon(theme.icon("close"))
+        theme.set_icon(forget, "close")
         hint(forget, "Forget the reference")
         forget.clicked.connect(lambda: self.follow(None))
         layout = QHBoxLayout(self._reference)
@@ -292,9 +286,9 @@ class PromptPanel(QFrame):
         hint(self.seed, "Seed", "Alternate A has this seed for structure and texture, B the next, and so on")
         self.lock = QToolButton()
         self.lock.setCheckable(True)
-        self.lock.setIcon(theme.icon("unlock"))
+        theme.set_icon(self.lock, "unlock")
         hint(self.lock, "Keep the seed", "Keep this seed for the next request; else each draws a new one")
-        self.lock.toggled.connect(lambda on: self.lock.setIcon(theme.icon("lock" if on else "unlock")))
+        self.lock.toggled.connect(lambda on: theme.set_icon(self.lock, "lock" if on else "unlock"))
         self.seed.textEdited.connect(lambda: self.lock.setChecked(True))
         self.steps = QSpinBox()
         self.steps.setRange(0, 1000)
@@ -423,12 +417,13 @@ class PromptPanel(QFrame):
 
     def _unfold(self, on: bool) -> None:
         self.details.setVisible(on)
-        self.more.setIcon(theme.icon("less" if on else "more"))
+        theme.set_icon(self.more, "less" if on else "more")
 
     def _model_changed(self) -> None:
         info = self.info()
         sells = "clips may be sold" if info.commercial_use else "clips may not be sold"
         self.badge.setText(f"{info.licence}: {sells}  ·  nothing above {info.band_hz / 1000:g} kHz")
+        paint(self.badge, "dim" if info.commercial_use else "error")
         self.badge.setToolTip(f"{info.title}\nLicence {info.licence}: {sells}\nNothing above {info.band_hz:g} Hz")
         self.badge.setAccessibleName(f"{info.title}; {info.licence}, {sells}; nothing above {info.band_hz:g} hertz")
         self.seconds.setMaximum(info.longest_seconds)

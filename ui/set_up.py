@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import (
     QComboBox,
     QDialog,
@@ -24,7 +23,7 @@ from bridge.ardour import spool_folder
 from dcldm_plugin.commands.doctor import live_library, reaper_folder
 from dcldm_plugin.errors import DcldmError
 from dcldm_plugin.settings import Settings
-from ui.takes_view import hint
+from ui.widgets import hint, paint, text_label
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +113,7 @@ class SetUp(QDialog):
         put.clicked.connect(self.put_in)
         take = QPushButton("Take them out")
         take.clicked.connect(self.take_out)
-        self.answer = QLabel()
-        self.answer.setWordWrap(True)
-        self.answer.setTextInteractionFlags(
-            Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
-        )
-        self.answer.setAccessibleName("Result")
+        self.answer = text_label("Result")
         layout = QVBoxLayout(self)
         layout.addWidget(self.daw)
         row = QHBoxLayout()
@@ -178,8 +172,5 @@ class SetUp(QDialog):
             self.folder.setText(folder)
 
     def _say(self, words: str, *, bad: bool = False) -> None:
-        self.answer.setObjectName("error" if bad else "good")
-        style = self.answer.style()
-        if style is not None:
-            style.polish(self.answer)
+        paint(self.answer, "error" if bad else "good")
         self.answer.setText(words)

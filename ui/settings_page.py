@@ -7,6 +7,7 @@ from pathlib import Path
 from PyQt6.QtCore import QSettings, Qt, pyqtSignal
 from PyQt6.QtGui import QKeySequence
 from PyQt6.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QDoubleSpinBox,
     QFileDialog,
@@ -29,17 +30,21 @@ from dcldm_plugin.settings import Settings
 from ui import theme
 from ui.commands import COMMANDS, Commands
 from ui.player import devices
-from ui.takes_view import hint
+from ui.widgets import hint
 
 SYSTEM = "The system's own"
 
 
 class SettingsPage(QScrollArea):
-    """`restyled` is emitted when the look was changed, `device_chosen` with the name of an output."""
+    """`restyled` is emitted when the look was changed, `device_chosen` with the name of an output.
+
+    `saved` is emitted with the `Settings` as they are now.
+    """
 
     said = pyqtSignal(str, bool)
     restyled = pyqtSignal(str)
     device_chosen = pyqtSignal(str)
+    saved = pyqtSignal(object)
 
     def __init__(self, settings: Settings, commands: Commands, stored: QSettings) -> None:
         super().__init__()
@@ -82,7 +87,7 @@ class SettingsPage(QScrollArea):
         return card
 
     def _program_card(self) -> QWidget:
-        card, form = _card("Program", "These hold from the next start on.")
+        card, form = _card("Program", "Saved in settings.toml; what needs the next start says so.")
         self.library = QLineEdit(str(self._settings.library_folder))
         hint(self.library, "Library folder", "Where finished clips are kept")
         choose = QPushButton("Choose …")
@@ -104,6 +109,10 @@ class SettingsPage(QScrollArea):
         self.idle.setValue(self._settings.idle_seconds)
         hint(self.idle, "Idle time", "After this long without work the engine gives its memory back")
         form.addRow("Engine rests after", self.idle)
+        self.commercial = QCheckBox("Only what may be sold")
+        hint(self.commercial, "Only what may be sold", "Refuse models and clips that may not be used commercially")
+        self.commercial.setChecked(self._settings.commercial_only)
+        form.addRow("Rights", self.commercial)
         save = QPushButton("Save")
         hint(save, "Save the program's settings")
         save.clicked.connect(self.save)
@@ -166,14 +175,16 @@ class SettingsPage(QScrollArea):
             "library_folder": str(Path(self.library.text())),
             "osc_port": self.port.value(),
             "idle_seconds": self.idle.value(),
+            "commercial_only": self.commercial.isChecked(),
         }
         changed = {name: value for name, value in values.items() if str(getattr(self._settings, name)) != str(value)}
         try:
-            settings_file.save(self._settings.home, changed)
+            self._settings = settings_file.save(self._settings.home, changed)
         except DcldmError as error:
             self.said.emit(str(error), True)
             return
-        self.said.emit("Saved: it holds from the next start on.", False)
+        self.saved.emit(self._settings)
+        self.said.emit("Saved.", False)
 
     def _bind(self, name: str) -> None:
         keys = self.keys[name].keySequence().toString()

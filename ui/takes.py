@@ -293,6 +293,8 @@ class TakesModel(QAbstractListModel):
             state += ", favourite"
         if clip is not None and clip.marks.rating:
             state += f", {clip.marks.rating} stars"
+        if clip is not None and clip.rights is not None and not clip.rights.commercial_use:
+            state += ", not to be sold"
         return f"Alternate {letter(row.index)} of {row.group.request.prompt.text}, {state}"
 
     def status(self, group: Group) -> str:

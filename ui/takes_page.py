@@ -8,7 +8,16 @@ from functools import partial
 from pathlib import Path
 
 from PyQt6.QtCore import QModelIndex, QPoint, QSettings, Qt, QTimer, QUrl, pyqtSignal
-from PyQt6.QtGui import QAction, QDesktopServices, QDragEnterEvent, QDropEvent, QGuiApplication, QImage, QResizeEvent
+from PyQt6.QtGui import (
+    QAction,
+    QDesktopServices,
+    QDragEnterEvent,
+    QDropEvent,
+    QGuiApplication,
+    QIcon,
+    QImage,
+    QResizeEvent,
+)
 from PyQt6.QtWidgets import (
     QComboBox,
     QFrame,
@@ -25,23 +34,27 @@ from PyQt6.QtWidgets import (
 
 from bridge.insert import insert
 from bridge.program import Program
+from dcldm_plugin.audio.clip_file import to_clip
+from dcldm_plugin.commands.show import describe
 from dcldm_plugin.errors import DcldmError
 from dcldm_plugin.jobs import JobState
+from dcldm_plugin.rights import check_clip
 from dcldm_plugin.session import ClipReady, JobChanged
 from dcldm_plugin.types import Clip, GenerationRequest
-from dcldm_plugin.variations import clip_at, vary
+from dcldm_plugin.variations import vary
 from ui import theme
 from ui.audition import Audition
 from ui.commands import Commands
-from ui.detail import Ask, Detail, tool
+from ui.detail import Ask, Detail
 from ui.editor import picture
 from ui.hosts import HostBar
 from ui.prompt import PromptPanel
 from ui.signals import Background, SessionSignals
 from ui.sound import Outlines, read_samples
 from ui.takes import Filter, Group, Row, TakesModel
-from ui.takes_view import TakesView, hint
+from ui.takes_view import TakesView
 from ui.welcome import Welcome
+from ui.widgets import hint, tool
 
 FILTERS = (
     ("All", Filter()),
@@ -93,7 +106,9 @@ class TakesPage(QWidget):
     def _build(self) -> None:
         self.search = QLineEdit()
         self.search.setPlaceholderText("Search takes")
-        self.search.addAction(theme.icon("search"), QLineEdit.ActionPosition.LeadingPosition)
+        glass = self.search.addAction(QIcon(), QLineEdit.ActionPosition.LeadingPosition)
+        assert glass is not None
+        theme.set_icon(glass, "search")
         self.search.setClearButtonEnabled(True)
         hint(self.search, "Search takes")
         self.welcome = Welcome()
@@ -155,7 +170,8 @@ class TakesPage(QWidget):
         self.view.moved.connect(self._moved)
         self.view.play_clicked.connect(lambda row, share: self._play_row(row, share))
         self.view.part_clicked.connect(self._part_clicked)
-        self.view.dragged.connect(lambda count: self.said.emit(f"{_files(count)} handed over.", False))
+        self.view.may_go = self._may_go
+        self.view.dragged.connect(lambda clips: self._inserted(clips, f"{_files(len(clips))} handed over."))
         self.view.customContextMenuRequested.connect(self._menu)
         selection = self.view.selectionModel()
         if selection is not None:
@@ -170,7 +186,7 @@ class TakesPage(QWidget):
         self.audition.moved.connect(self._heard)
         self.audition.failed.connect(lambda sentence: self.said.emit(sentence, True))
         act = self._commands.actions
-        for name in ("loop", "match", "spectrogram", "place"):
+        for name in ("loop", "match", "spectrogram", "made", "place"):
             act[name].setCheckable(True)
         does: dict[str, Callable[[], object]] = {
             "generate": self.prompt.ask,
@@ -201,6 +217,7 @@ class TakesPage(QWidget):
         for name in ("loop", "match"):
             act[name].toggled.connect(lambda _: self._loop_changed())
         act["spectrogram"].toggled.connect(lambda _: self._show_picture())
+        act["made"].toggled.connect(lambda _: self._show_made())
 
     # Making
 
@@ -389,6 +406,7 @@ class TakesPage(QWidget):
         if clip is not None and (before is None or before.id != clip.id):
             self._loop_changed()
             self._show_picture()
+            self._show_made()
 
     def _is_current(self, sha256: str) -> bool:
         clip = self.detail.clip
@@ -406,6 +424,23 @@ class TakesPage(QWidget):
                 lambda image: self._keep_picture(clip.id, image),
                 lambda sentence: self.said.emit(sentence, True),
             )
+
+    def _show_made(self) -> None:
+        """How the clip was made, in place of what can be made of it, where that is asked for."""
+        clip = self.detail.clip
+        if clip is None or not self._commands["made"].isChecked():
+            self.detail.show_made(None)
+            return
+
+        def show(said: list[tuple[str, str]]) -> None:
+            if self.detail.clip is not None and self.detail.clip.id == clip.id and self._commands["made"].isChecked():
+                self.detail.show_made(said)
+
+        self._background.do(
+            lambda: list(describe(clip, self._library.record_at(clip.path))),
+            show,
+            lambda sentence: show([("", sentence)]),
+        )
 
     def _keep_picture(self, clip_id: str, image: QImage) -> None:
         self._pictures = (clip_id, image)
@@ -486,6 +521,7 @@ class TakesPage(QWidget):
         if not clips:
             self.said.emit("Choose a clip first.", True)
             return
+        self._check_rights(clips)
         state = self._hosts.state
         target = state.target()
         host = self._program.hosts[state.name]
@@ -496,6 +532,20 @@ class TakesPage(QWidget):
             lambda placed: self._inserted(clips, f"{_clips(len(placed))} in {state.title}: {where}."),
             lambda sentence: self.said.emit(sentence, True),
         )
+
+    def _check_rights(self, clips: list[Clip]) -> None:
+        """Raises `InvalidInput` for a clip that may not be sold, where only such as may are wanted."""
+        for clip in clips if self._session.commercial_only else ():
+            check_clip(clip)
+
+    def _may_go(self, clips: list[Clip]) -> bool:
+        """Whether clips may be dragged out; says why not."""
+        try:
+            self._check_rights(clips)
+        except DcldmError as error:
+            self.said.emit(str(error), True)
+            return False
+        return True
 
     def _inserted(self, clips: list[Clip], words: str) -> None:
         """A project refers to these files from now on, so the library is not to move them."""
@@ -566,8 +616,9 @@ class TakesPage(QWidget):
 
     def open_file(self, path: Path) -> None:
         """Show how a file was made; one that is not ours becomes the reference of the next prompt."""
+        path = path.absolute()
         try:
-            clip = clip_at(path)
+            clip = to_clip(self._library.record_at(path), path)
         except DcldmError:
             self.prompt.follow(path)
             self.said.emit(f"{path.name} does not say how it was made; the next prompt follows its timing.", False)
@@ -577,6 +628,8 @@ class TakesPage(QWidget):
         elif clip.request is not None:
             row = Row(Group(clip.request, clip.created, clips={clip.index: clip}), clip.index)
             self.detail.show_row(row, [clip], self.outlines.get(clip))
+        self._commands["made"].setChecked(True)
+        self._show_made()
         self.said.emit(f"{path.name}: made by {clip.model} from “{clip.prompt.text}”.", False)
 
     def _try(self, function: Callable[[], object], _checked: bool = False) -> None:

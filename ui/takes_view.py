@@ -39,7 +39,6 @@ from PyQt6.QtWidgets import (
     QStyledItemDelegate,
     QStyleOptionViewItem,
     QToolTip,
-    QWidget,
 )
 
 from dcldm_plugin.jobs import JobState
@@ -233,7 +232,7 @@ class TakesView(QListView):
     part_clicked = pyqtSignal(str, object)  # the name of a `Part`, the Row
     play_clicked = pyqtSignal(object, float)  # the Row, from where in it, 0 … 1
     moved = pyqtSignal(object)  # the Row that is current now, or None
-    dragged = pyqtSignal(int)  # how many files were dropped somewhere
+    dragged = pyqtSignal(list)  # the clips whose files were dropped somewhere
 
     def __init__(self, model: TakesModel, outlines: Outlines, playing: Callable[[], tuple[str, float]]) -> None:
         super().__init__()
@@ -253,6 +252,7 @@ class TakesView(QListView):
         self.setAccessibleDescription("Requests and their alternates, the newest first. Arrow keys audition.")
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         outlines.ready.connect(lambda _: self.redraw())
+        self.may_go: Callable[[list[Clip]], bool] = lambda clips: True  # asked before files are handed over
         self._pressed: QPoint | None = None
 
     def redraw(self) -> None:
@@ -288,16 +288,16 @@ class TakesView(QListView):
 
     def startDrag(self, actions: Qt.DropAction) -> None:
         """Offer the complete files of the selected rows. To copy only: a host that moved one would delete it."""
-        files = [clip.path for clip in self.selected_clips() if clip.path.is_file()]
-        if not files:
+        clips = [clip for clip in self.selected_clips() if clip.path.is_file()]
+        if not clips or not self.may_go(clips):
             return
         mime = QMimeData()
-        mime.setUrls([QUrl.fromLocalFile(str(path)) for path in files])
+        mime.setUrls([QUrl.fromLocalFile(str(clip.path)) for clip in clips])
         drag = QDrag(self)
         drag.setMimeData(mime)
         drag.setPixmap(theme.pixmap("ear", theme.tones().accent, 24, self.devicePixelRatioF()))
         if drag.exec(Qt.DropAction.CopyAction) != Qt.DropAction.IgnoreAction:
-            self.dragged.emit(len(files))
+            self.dragged.emit(clips)
 
     def mousePressEvent(self, event: QMouseEvent | None) -> None:
         self._pressed = event.pos() if event is not None else None
@@ -437,11 +437,3 @@ def draw_waveform(painter: QPainter, area: QRectF, outline: Outline, colour: str
     painter.setPen(Qt.PenStyle.NoPen)
     painter.setBrush(QColor(colour))
     painter.drawPolygon(QPolygonF(points))
-
-
-def hint(widget: QWidget, name: str, description: str = "") -> None:
-    """Give a widget the name that a screen reader says, and the words of its tool tip."""
-    widget.setAccessibleName(name)
-    if description:
-        widget.setAccessibleDescription(description)
-        widget.setToolTip(description)

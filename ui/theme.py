@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from PyQt6.QtCore import QByteArray, QRectF, QSize, Qt
-from PyQt6.QtGui import QColor, QGuiApplication, QIcon, QPainter, QPalette, QPixmap
+from PyQt6.QtCore import QByteArray, QObject, QRectF, QSize, Qt
+from PyQt6.QtGui import QAction, QColor, QGuiApplication, QIcon, QPainter, QPalette, QPixmap
 from PyQt6.QtSvg import QSvgRenderer
-from PyQt6.QtWidgets import QApplication
+from PyQt6.QtWidgets import QAbstractButton, QApplication
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,10 +170,12 @@ _ICONS = {
     "down": '<path d="M12 5v14m-6-6 6 6 6-6"/>',
     "search": '<circle cx="11" cy="11" r="6"/><path d="m20 20-4.5-4.5"/>',
     "menu": '<path d="M5 12h.01M12 12h.01M19 12h.01" stroke-width="3"/>',
+    "info": '<circle cx="12" cy="12" r="8.5"/><path d="M12 11v5M12 8h.01"/>',
     "ear": '<path d="M4 10v4M8 7v10M12 4v16M16 8v8M20 10.5v3"/>',
 }
 
 _ARROW = (Path(__file__).parent / "icons" / "down.svg").as_posix()  # a style sheet takes pictures from files only
+_ICON_NAME = "dcldm icon"  # the property that remembers which one
 _current = DARK
 
 
@@ -194,6 +196,16 @@ def apply(application: QApplication, theme: str) -> None:
     application.setStyle("Fusion")
     application.setPalette(_palette(_current))
     application.setStyleSheet(_SHEET.format(**asdict(_current), arrow=_ARROW))
+    for window in application.topLevelWidgets():
+        for dressed in (window, *window.findChildren(QObject)):
+            if name := dressed.property(_ICON_NAME):
+                dressed.setIcon(icon(name))  # type: ignore[attr-defined]  # only what takes icons has the property
+
+
+def set_icon(dressed: QAction | QAbstractButton, name: str) -> None:
+    """Give it an icon that follows the look of the application."""
+    dressed.setProperty(_ICON_NAME, name)
+    dressed.setIcon(icon(name))
 
 
 def forget() -> None:

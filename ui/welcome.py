@@ -9,7 +9,7 @@ from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayou
 
 from dcldm_plugin.commands.doctor import find_daws
 from ui.prompt import EXAMPLES
-from ui.takes_view import hint
+from ui.widgets import hint
 
 
 class Welcome(QFrame):

@@ -8,7 +8,6 @@ from PyQt6.QtWidgets import (
     QApplication,
     QButtonGroup,
     QHBoxLayout,
-    QLabel,
     QMainWindow,
     QPushButton,
     QStackedWidget,
@@ -17,17 +16,17 @@ from PyQt6.QtWidgets import (
 )
 
 from bridge.program import Program
+from dcldm_plugin.settings import Settings
 from dcldm_plugin.store import Store
 from ui import theme
 from ui.commands import Commands
-from ui.detail import tool
 from ui.hosts import HostBar
 from ui.models_page import ModelsPage
 from ui.set_up import SetUp
 from ui.settings_page import SettingsPage
 from ui.signals import Background, SessionSignals
 from ui.takes_page import TakesPage
-from ui.takes_view import hint
+from ui.widgets import hint, paint, text_label, tool
 
 NEWS_MILLISECONDS = 8000  # how long good news stays; bad news stays until there is other
 SIZE = QSize(520, 900)
@@ -51,7 +50,7 @@ class Window(QMainWindow):
         self.settings = SettingsPage(program.settings, self.commands, stored)
         self._pages = QStackedWidget()
         self._tabs = QButtonGroup(self)
-        self._news = QLabel()
+        self._news = text_label("News")
         self._build()
         self._restore()
 
@@ -78,12 +77,6 @@ class Window(QMainWindow):
         bar.addStretch(1)
         self.commands["dock"].setCheckable(True)
         bar.addWidget(tool(self.commands["dock"], "pin"))
-        self._news.setWordWrap(True)
-        self._news.setTextFormat(Qt.TextFormat.PlainText)
-        self._news.setTextInteractionFlags(
-            Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
-        )
-        self._news.setAccessibleName("News")
         whole = QWidget()
         whole.setObjectName("page")
         layout = QVBoxLayout(whole)
@@ -101,6 +94,7 @@ class Window(QMainWindow):
         for _, page in pages:
             page.said.connect(lambda words, bad: self.say(words, bad=bad))
         self.settings.restyled.connect(restyle)
+        self.settings.saved.connect(self._settings_saved)
         self.settings.device_chosen.connect(self._choose_device)
         for place in (self.hosts, self.takes):
             place.set_up.connect(self._set_up)
@@ -125,10 +119,7 @@ class Window(QMainWindow):
 
     def say(self, words: str, *, bad: bool = False) -> None:
         """One line of news, which can be copied."""
-        self._news.setObjectName("error" if bad else "dim")
-        style = self._news.style()
-        if style is not None:
-            style.polish(self._news)
+        paint(self._news, "error" if bad else "dim")
         self._news.setText(words)
         self._news.setVisible(bool(words))
         self._quiet.stop()
@@ -141,6 +132,10 @@ class Window(QMainWindow):
 
     def _choose_device(self, name: str) -> None:
         self.takes.audition.player.device = name
+
+    def _settings_saved(self, settings: Settings) -> None:
+        """What need not wait for the next start."""
+        self._program.session.commercial_only = settings.commercial_only
 
     def _set_up(self) -> None:
         SetUp(self._program.settings, self._program.osc.port, self).show()

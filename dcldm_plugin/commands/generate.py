@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def render(request: GenerationRequest, settings: Settings, options: Namespace) -> int:
     """Have a request done, and show it; `options` are those of `add_output_options`."""
-    if options.commercial_only:
+    if options.commercial_only or settings.commercial_only:
         from dcldm_plugin.rights import check_commercial
 
         check_commercial(request)

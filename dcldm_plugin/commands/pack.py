@@ -11,6 +11,7 @@ from dcldm_plugin.commands import Parser
 from dcldm_plugin.delivery import Delivery
 from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.pack import LengthPolicy, Middleware, PackSettings, Ranges, make_pack
+from dcldm_plugin.rights import check_clip
 from dcldm_plugin.settings import load
 from dcldm_plugin.variations import clip_at
 
@@ -30,14 +31,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the variants: same seed, same pack")
     parser.add_argument("--commercial-only", action="store_true", help="refuse clips that may not be sold")
     options = parser.parse_args(arguments)
+    settings = load(options.home)
     clips = [clip_at(path) for path in options.files]
-    for clip in clips if options.commercial_only else ():
-        if clip.rights is None or not clip.rights.commercial_use:
-            why = "its rights are not recorded" if clip.rights is None else clip.rights.sentence
-            raise InvalidInput(f"{clip.path.name} can't be sold ({why}); leave it out.")
+    for clip in clips if options.commercial_only or settings.commercial_only else ():
+        check_clip(clip)
     if options.seed < 0:
         raise InvalidInput("The seed of a pack is 0 or more.")
     ranges = Ranges(**{each.name: getattr(options, each.name) for each in fields(Ranges)})
-    settings = PackSettings(options.name, options.count, ranges, options.length, options.middleware, options.seed)
-    print(make_pack(clips, options.out, settings, Delivery.of(load(options.home))))
+    wanted = PackSettings(options.name, options.count, ranges, options.length, options.middleware, options.seed)
+    print(make_pack(clips, options.out, wanted, Delivery.of(settings)))
     return 0

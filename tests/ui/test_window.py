@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -15,7 +16,7 @@ from pytestqt.qtbot import QtBot
 from bridge.program import Program
 from dcldm_plugin.jobs import JobState
 from dcldm_plugin.settings import load
-from dcldm_plugin.types import GenerationRequest
+from dcldm_plugin.types import GenerationRequest, Licence, Rights
 from ui.takes import Row
 from ui.window import Window
 
@@ -226,6 +227,38 @@ def test_a_file_of_ours_says_how_it_was_made_and_another_is_a_reference(
     other.write_bytes(b"RIFF nothing")
     window.takes.open_file(other)
     assert window.takes.prompt.reference == other
+
+
+def test_a_clip_says_how_it_was_made_and_what_it_may_be_used_for(qtbot: QtBot, window: Window) -> None:
+    make(qtbot, window, "rain", alternates=1)
+    row = select(window, 1)
+    detail = window.takes.detail
+    assert "may be used commercially" in detail.rights.text().lower() and detail.rights.objectName() == "dim"
+    assert "nothing above 8 kHz" in detail.facts.text()
+    qtbot.keyClick(window.takes.view, Qt.Key.Key_I)
+    qtbot.waitUntil(lambda: "guidance" in detail.made.text() and detail.made.isVisible(), timeout=PATIENCE)
+    assert row.clip is not None
+    row.group.clips[0] = replace(row.clip, rights=Rights((Licence("weights", "CC-BY-NC-4.0", False),)))
+    window.takes._show_current()
+    assert "MAY NOT" in detail.rights.text() and detail.rights.objectName() == "error"
+
+
+def test_where_only_what_may_be_sold_is_wanted_all_else_is_refused(qtbot: QtBot, window: Window, home: Path) -> None:
+    make(qtbot, window, "rain", alternates=1)
+    window.settings.commercial.setChecked(True)
+    window.settings.save()
+    panel = window.takes.prompt
+    panel.models.setCurrentText("audiogen-medium")
+    assert panel.badge.objectName() == "error"
+    panel.prompt.setPlainText("a bell")
+    panel.ask()
+    assert "may not be used commercially" in panel.problem.text() and len(states(window)) == 1
+    row = select(window, 1)
+    assert row.clip is not None
+    row.group.clips[0] = replace(row.clip, rights=None)
+    qtbot.keyClick(window.takes.view, Qt.Key.Key_Return)
+    assert "can't be sold" in window.news and not list((home / "inbox").iterdir())
+    assert load(home).commercial_only
 
 
 def test_a_clip_that_is_gone_is_said_when_it_is_to_be_heard(qtbot: QtBot, window: Window) -> None:

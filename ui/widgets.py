@@ -1,0 +1,55 @@
+"""Small things that all pages are made of."""
+
+from __future__ import annotations
+
+from PyQt6.QtCore import Qt
+from PyQt6.QtGui import QAction
+from PyQt6.QtWidgets import QLabel, QPushButton, QToolButton, QWidget
+
+from ui import theme
+
+
+def hint(widget: QWidget, name: str, description: str = "") -> None:
+    """Give a widget the name that a screen reader says, and the words of its tool tip."""
+    widget.setAccessibleName(name)
+    if description:
+        widget.setAccessibleDescription(description)
+        widget.setToolTip(description)
+
+
+def text_label(name: str, kind: str = "dim") -> QLabel:
+    """A text that wraps and can be copied. `kind` is its look in the style sheet: dim, error, good, title."""
+    label = QLabel()
+    label.setObjectName(kind)
+    label.setWordWrap(True)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setTextInteractionFlags(
+        Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
+    )
+    label.setAccessibleName(name)
+    return label
+
+
+def paint(widget: QWidget, kind: str) -> None:
+    """Give a widget another look of the style sheet."""
+    if widget.objectName() != kind:
+        widget.setObjectName(kind)
+        style = widget.style()
+        if style is not None:
+            style.polish(widget)
+
+
+def tool(action: QAction, icon: str) -> QToolButton:
+    """A small button for a command."""
+    theme.set_icon(action, icon)
+    button = QToolButton()
+    button.setObjectName("flat")
+    button.setDefaultAction(action)
+    button.setAccessibleName(action.text())
+    return button
+
+
+def tie(button: QPushButton, action: QAction) -> None:
+    """Let a button do what a command does."""
+    button.clicked.connect(action.trigger)
+    hint(button, action.text(), action.toolTip())
