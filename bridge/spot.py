@@ -6,7 +6,6 @@ are one, and whoever looks at the window sees the run there.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import socket
 import sys
@@ -21,6 +20,7 @@ from typing import Any
 from bridge.cue_api import CHECK, CUES
 from bridge.osc import HOST, decode, encode
 from bridge.program import open_socket, running
+from bridge.spotting import run_name
 from dcldm_plugin.commands import Parser, log_file
 from dcldm_plugin.errors import DcldmError, InvalidInput
 from dcldm_plugin.settings import Settings, instance_runs, load, only_instance
@@ -76,10 +76,7 @@ def _path(text: str) -> Path:
 
 
 def _run_id(options: Namespace) -> str:
-    """One name for a sheet in a project: called again, it is the same run."""
-    if options.fresh:
-        return uuid.uuid4().hex
-    return hashlib.sha256(f"{options.sheet}\n{options.host}\n{options.project}".encode()).hexdigest()[:32]
+    return uuid.uuid4().hex if options.fresh else run_name(options.sheet, options.host, options.project)
 
 
 @contextmanager

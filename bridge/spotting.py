@@ -14,7 +14,7 @@ import os
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,11 @@ class Run:
 Listener = Callable[[Run], None]
 
 
+def run_name(sheet: Path, host: str, project: str) -> str:
+    """One name for a sheet in a project: spotted again, it is the same run."""
+    return hashlib.sha256(f"{sheet}\n{host}\n{project}".encode()).hexdigest()[:32]
+
+
 def make_plan(sheet: CueSheet, *, id: str, model: str, target: TimelineTarget | None) -> Plan:
     """What spotting a sheet will do. `target` gives host, project and sample rate; None only renders.
 
@@ -123,12 +128,19 @@ class Spotting:
         self._listeners: list[Listener] = []
         self._unsubscribe = session.subscribe(self._follow)
 
-    def subscribe(self, listener: Listener) -> None:
-        """Call `listener` whenever a run that is under way changes, on the session's event thread."""
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` whenever a run that is under way changes, on the session's event thread. Returns the undo."""
         self._listeners = [*self._listeners, listener]
 
-    def start(self, plan: Plan, *, leave_out_errors: bool = False) -> Run:
+        def unsubscribe() -> None:
+            self._listeners = [one for one in self._listeners if one is not listener]
+
+        return unsubscribe
+
+    def start(self, plan: Plan, *, leave_out_errors: bool = False, rows: Collection[int] | None = None) -> Run:
         """Begin a run, or go on with it: what is done already stays as it is.
+
+        `rows`: only these of it, beside what is under way of it; a later start does the rest.
 
         Raises `InvalidInput` if rows have errors and are not to be left out, or if there is nothing to do.
         """
@@ -141,12 +153,17 @@ class Spotting:
             raise InvalidInput(f"{plan.title} has no cues; give it lines with a time and a prompt.")
         with self._lock:
             self._store(plan)
+            chosen = {row: request for row, request in plan.requests.items() if rows is None or row in rows}
+            if rows is not None and (under_way := self._plans.get(plan.id)) is not None:
+                plan = replace(plan, requests={**under_way.requests, **chosen})
+            else:
+                plan = replace(plan, requests=chosen)
             self._plans[plan.id] = plan
             self._placed.discard(plan.id)
             for request in plan.requests.values():
                 self._by_job[request.id] = plan.id
             try:
-                for request in plan.requests.values():
+                for request in chosen.values():
                     job = self._session.submit(request)
                     if job.state in {JobState.INTERRUPTED, JobState.CANCELLED, JobState.FAILED} and not job.refused:
                         self._session.resume(job.id)

@@ -419,6 +419,7 @@ class ModelInfo:
     band_hz: float
     negative_prompt: bool = True
     version: str = ""
+    steps: int | None = None  # of denoising, where a request leaves them open
     controls: tuple[str, ...] = ()  # the kinds of `Control` that it has, and of "loop" and "stereo"
 
     def check(self, request: GenerationRequest) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from PyQt6.QtCore import QEvent, QObject, QSettings, Qt
@@ -56,6 +57,7 @@ COMMANDS = (
     Command("like", "Follow this clip's timing", "Ctrl+L", "Vary"),
     Command("search", "Search", "/; Ctrl+F", "Window"),
     Command("view_make", "Takes", "Ctrl+1", "Window"),
+    Command("view_spotting", "Spotting", "Ctrl+2", "Window"),
     Command("view_models", "Models", "Ctrl+3", "Window"),
     Command("view_settings", "Settings", "Ctrl+4", "Window"),
     Command("dock", "Stay on top of the DAW", "Ctrl+T", "Window"),
@@ -81,6 +83,12 @@ class Commands(QObject):
 
     def __getitem__(self, name: str) -> QAction:
         return self.actions[name]
+
+    def enable(self, groups: Collection[str], on: bool) -> None:
+        """Whether the keys of these groups do anything now."""
+        for command in COMMANDS:
+            if command.group in groups:
+                self.actions[command.name].setEnabled(on)
 
     def keys(self, name: str) -> str:
         default = next(command.keys for command in COMMANDS if command.name == name)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from html import escape
 
 from PyQt6.QtCore import Qt, pyqtBoundSignal, pyqtSignal
@@ -29,13 +28,12 @@ from PyQt6.QtWidgets import (
 )
 
 from dcldm_plugin.engine import registry
-from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.types import Clip, Kind, ModelInfo
 from dcldm_plugin.variations import AMOUNTS
 from ui import theme
 from ui.editor import SHOWN_HZ, WaveEditor
 from ui.sound import Outline
-from ui.takes import Row, letter
+from ui.takes import Row, info_of, letter
 from ui.widgets import hint, paint, text_label, tie, tool
 
 # Of what stands between a button and the words that say what it does: these need the room.
@@ -51,15 +49,6 @@ class Ask:
     start: float = 0.0
     end: float = 0.0
     model: str = ""
-
-
-@lru_cache(maxsize=64)  # to look through all that is installed takes long for something that every arrow key asks
-def info_of(model: str) -> ModelInfo | None:
-    """What is known of the model of a clip, which may be one that is not here any more."""
-    try:
-        return registry.describe(model)
-    except InvalidInput:
-        return None
 
 
 class Detail(QFrame):

@@ -12,6 +12,7 @@ from PyQt6.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QPushButton, QVBo
 from bridge.host import Host
 from dcldm_plugin.errors import DcldmError
 from dcldm_plugin.types import TimelineTarget
+from ui.takes import clock
 from ui.widgets import hint
 
 LOOK_MILLISECONDS = 700
@@ -45,8 +46,7 @@ class HostState:
 
     @property
     def time(self) -> str:
-        minutes, seconds = divmod(self.position / self.sample_rate, 60.0)
-        return f"{minutes:.0f}:{seconds:06.3f}"
+        return clock(self.position / self.sample_rate)
 
     def target(self) -> TimelineTarget:
         """Where the user is now. Raises `DcldmError` if nobody is there."""

@@ -43,7 +43,7 @@ from dcldm_plugin.types import (
 )
 from dcldm_plugin.variations import AMOUNTS, audio_source
 from ui import theme
-from ui.widgets import hint, paint, text_label
+from ui.widgets import file_of, hint, paint, text_label
 
 ALTERNATES = 4
 LINES = 2  # of the prompt that are always seen
@@ -443,7 +443,7 @@ class PromptPanel(QFrame):
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """The text field would take a file's address as text; here it is a reference."""
-        if isinstance(event, QDropEvent) and _file(event) is not None:
+        if isinstance(event, QDropEvent) and file_of(event) is not None:
             if event.type() == QEvent.Type.Drop:
                 self.dropEvent(event)
             else:
@@ -452,17 +452,10 @@ class PromptPanel(QFrame):
         return super().eventFilter(watched, event)
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
-        if event is not None and _file(event) is not None:
+        if event is not None and file_of(event) is not None:
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent | None) -> None:
-        if event is not None and (file := _file(event)) is not None:
+        if event is not None and (file := file_of(event)) is not None:
             event.acceptProposedAction()
             self.follow(file)
-
-
-def _file(event: QDropEvent) -> Path | None:
-    """The first file that is dragged, if there is one."""
-    mime = event.mimeData()
-    urls = mime.urls() if mime is not None else []
-    return Path(urls[0].toLocalFile()) if urls and urls[0].isLocalFile() else None

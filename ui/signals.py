@@ -12,6 +12,7 @@ from typing import Any
 
 from PyQt6.QtCore import QObject, QRunnable, QThreadPool, pyqtSignal
 
+from bridge.spotting import Spotting
 from dcldm_plugin.errors import DcldmError
 from dcldm_plugin.session import ClipReady, JobChanged, JobProgress, Session, SessionEvent
 
@@ -24,13 +25,15 @@ class SessionSignals(QObject):
     job_changed = pyqtSignal(object)
     progress = pyqtSignal(object)
     clip_ready = pyqtSignal(object)
+    run_changed = pyqtSignal(object)  # the `Run` of a cue sheet
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, spotting: Spotting) -> None:
         super().__init__()
-        self._unsubscribe = session.subscribe(self._pass_on)
+        self._unsubscribe = (session.subscribe(self._pass_on), spotting.subscribe(self.run_changed.emit))
 
     def close(self) -> None:
-        self._unsubscribe()
+        for unsubscribe in self._unsubscribe:
+            unsubscribe()
 
     def _pass_on(self, event: SessionEvent) -> None:
         match event:

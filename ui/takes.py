@@ -9,13 +9,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from fractions import Fraction
+from functools import lru_cache
 
 from PyQt6.QtCore import QAbstractListModel, QModelIndex, Qt, pyqtSignal
 
+from dcldm_plugin.engine import registry
+from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.jobs import Job, JobState
 from dcldm_plugin.library import Library
 from dcldm_plugin.session import ClipReady, JobChanged, JobProgress, Session
-from dcldm_plugin.types import Clip, GenerationRequest
+from dcldm_plugin.types import Clip, GenerationRequest, ModelInfo
 
 HEADING = -1  # the index of a row that is no alternate
 PAGE = 200  # clips that are read at a time
@@ -302,28 +306,48 @@ class TakesModel(QAbstractListModel):
         job = group.job
         if job is None:
             return ""
-        count = len(group.request.seeds)
-        match job.state:
-            case JobState.QUEUED:
-                place = self._session.place_in_queue(job.id)
-                return "next" if place == 0 else f"waits, {place + 1} in the queue" if place > 0 else "waits"
-            case JobState.RUNNING | JobState.PLACING:
-                return _progress_words(group.progress, count, job.state)
-            case JobState.FAILED:
-                return job.error
-            case JobState.CANCELLED:
-                return f"cancelled, {len(group.clips)} of {count} made"
-            case JobState.INTERRUPTED:
-                return f"interrupted, {len(group.clips)} of {count} made"
-        return job.error
+        return job_words(job, len(group.clips), self._session.place_in_queue(job.id), group.progress)
 
 
-def _progress_words(progress: JobProgress | None, count: int, state: JobState) -> str:
-    if state is JobState.PLACING:
-        return "placing"
-    if progress is None:
-        return "starting"
+def job_words(job: Job, made: int, place: int, progress: JobProgress | None) -> str:
+    """What a job is doing; `made` clips are there, `place` jobs come first. Empty if all is done and well."""
+    count = len(job.request.seeds)
+    match job.state:
+        case JobState.QUEUED:
+            return "next" if place == 0 else f"waits, {place + 1} in the queue" if place > 0 else "waits"
+        case JobState.PLACING:
+            return "placing"
+        case JobState.RUNNING:
+            return "starting" if progress is None else _progress_words(progress, job.request)
+        case JobState.CANCELLED:
+            return f"cancelled, {made} of {count} made"
+        case JobState.INTERRUPTED:
+            return f"interrupted, {made} of {count} made"
+    return job.error
+
+
+def _progress_words(progress: JobProgress, request: GenerationRequest) -> str:
+    """Steps where their number is known, else a share."""
+    count, stage, fraction = len(request.seeds), progress.stage, progress.fraction
     which = f"{letter(progress.index)} of {count}: " if count > 1 else ""
+    info = info_of(request.model)
+    steps = request.sampling.steps or (None if info is None else info.steps)
+    if stage == "denoising" and steps is not None:
+        return f"{which}{stage} {min(steps, round(fraction * steps) + 1)} of {steps}"
     # Stages without a measure go from 0 to 1 at once; a percentage would say nothing.
-    measure = f" {progress.fraction * 100:.0f} %" if 0.0 < progress.fraction < 1.0 else ""
-    return f"{which}{progress.stage}{measure}"
+    return f"{which}{stage}{f' {fraction * 100:.0f} %' if 0.0 < fraction < 1.0 else ''}"
+
+
+def clock(seconds: Fraction | float) -> str:
+    """A time as minutes and seconds."""
+    minutes, rest = divmod(float(seconds), 60.0)
+    return f"{minutes:.0f}:{rest:06.3f}"
+
+
+@lru_cache(maxsize=64)  # to look through all that is installed takes long for something that every arrow key asks
+def info_of(model: str) -> ModelInfo | None:
+    """What is known of a model, which may be one that is not here any more."""
+    try:
+        return registry.describe(model)
+    except InvalidInput:
+        return None

@@ -54,7 +54,7 @@ from ui.sound import Outlines, read_samples
 from ui.takes import Filter, Group, Row, TakesModel
 from ui.takes_view import TakesView
 from ui.welcome import Welcome
-from ui.widgets import hint, tool
+from ui.widgets import file_of, hint, tool
 
 FILTERS = (
     ("All", Filter()),
@@ -257,9 +257,7 @@ class TakesPage(QWidget):
 
     def _submit(self, request: GenerationRequest) -> None:
         if not self._filter.is_all:
-            self.search.clear()
-            self.show_only.setCurrentIndex(0)
-            self._reload()
+            self._show_all()
         self._session.submit(request)
 
     def _example(self, words: str) -> None:
@@ -447,6 +445,20 @@ class TakesPage(QWidget):
         if self.detail.clip is not None and self.detail.clip.id == clip_id:
             self._show_picture()
 
+    def go_to_request(self, request_id: str) -> None:
+        """Show a request and its alternates, whatever was searched for."""
+        if not self._filter.is_all:
+            self._show_all()
+        while self.model.group(request_id) is None and self.model.canFetchMore():
+            self.model.fetchMore()
+        self.view.go_to(self.model.index_of_group(request_id))
+        self.view.setFocus()
+
+    def _show_all(self) -> None:
+        self.search.clear()
+        self.show_only.setCurrentIndex(0)
+        self._reload()
+
     def _go_to_clip(self, clip_id: str) -> None:
         index = self.model.index_of(clip_id)
         while not index.isValid() and self.model.canFetchMore():
@@ -604,15 +616,13 @@ class TakesPage(QWidget):
     # Files that are dropped here
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
-        mime = event.mimeData() if event is not None else None
-        if event is not None and mime is not None and mime.hasUrls() and event.source() is not self.view:
+        if event is not None and file_of(event) is not None and event.source() is not self.view:
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent | None) -> None:
-        mime = event.mimeData() if event is not None else None
-        if event is not None and mime is not None and mime.urls():
+        if event is not None and (file := file_of(event)) is not None:
             event.acceptProposedAction()
-            self.open_file(Path(mime.urls()[0].toLocalFile()))
+            self.open_file(file)
 
     def open_file(self, path: Path) -> None:
         """Show how a file was made; one that is not ours becomes the reference of the next prompt."""

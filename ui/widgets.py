@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from PyQt6.QtCore import Qt
-from PyQt6.QtGui import QAction
+from PyQt6.QtGui import QAction, QDropEvent
 from PyQt6.QtWidgets import QLabel, QPushButton, QToolButton, QWidget
 
 from ui import theme
@@ -37,6 +39,13 @@ def paint(widget: QWidget, kind: str) -> None:
         style = widget.style()
         if style is not None:
             style.polish(widget)
+
+
+def file_of(event: QDropEvent) -> Path | None:
+    """The first file that is dragged, if there is one."""
+    mime = event.mimeData()
+    urls = mime.urls() if mime is not None else []
+    return Path(urls[0].toLocalFile()) if urls and urls[0].isLocalFile() else None
 
 
 def tool(action: QAction, icon: str) -> QToolButton:

@@ -25,6 +25,7 @@ from ui.models_page import ModelsPage
 from ui.set_up import SetUp
 from ui.settings_page import SettingsPage
 from ui.signals import Background, SessionSignals
+from ui.spotting_page import SpottingPage
 from ui.takes_page import TakesPage
 from ui.widgets import hint, paint, text_label, tool
 
@@ -41,10 +42,11 @@ class Window(QMainWindow):
         self.setWindowTitle("DC-LDM")
         self.setWindowIcon(theme.icon("ear"))
         self.commands = Commands(self, stored)
-        self.signals = SessionSignals(program.session)
+        self.signals = SessionSignals(program.session, program.spotting)
         self.background = Background()
         self.hosts = HostBar(program.hosts, str(stored.value("host", "")))
         self.takes = TakesPage(program, self.signals, self.background, self.hosts, self.commands, stored)
+        self.spotting = SpottingPage(program, self.signals, self.background, self.hosts)
         self._program = program
         self.models = ModelsPage(Store(program.settings.home / "models"), self.background)
         self.settings = SettingsPage(program.settings, self.commands, stored)
@@ -57,8 +59,9 @@ class Window(QMainWindow):
     def _build(self) -> None:
         bar = QHBoxLayout()
         bar.setSpacing(0)
-        pages: tuple[tuple[str, TakesPage | ModelsPage | SettingsPage], ...] = (
+        pages: tuple[tuple[str, TakesPage | SpottingPage | ModelsPage | SettingsPage], ...] = (
             ("view_make", self.takes),
+            ("view_spotting", self.spotting),
             ("view_models", self.models),
             ("view_settings", self.settings),
         )
@@ -93,6 +96,7 @@ class Window(QMainWindow):
         self.say("")
         for _, page in pages:
             page.said.connect(lambda words, bad: self.say(words, bad=bad))
+        self.spotting.takes_wanted.connect(self._show_takes)
         self.settings.restyled.connect(restyle)
         self.settings.saved.connect(self._settings_saved)
         self.settings.device_chosen.connect(self._choose_device)
@@ -129,6 +133,11 @@ class Window(QMainWindow):
     def _show(self, page: QWidget, tab: QPushButton) -> None:
         tab.setChecked(True)
         self._pages.setCurrentWidget(page)
+        self.commands.enable(("Place", "Choose", "Vary"), page is self.takes)
+
+    def _show_takes(self, job_id: str) -> None:
+        self.commands["view_make"].trigger()
+        self.takes.go_to_request(job_id)
 
     def _choose_device(self, name: str) -> None:
         self.takes.audition.player.device = name

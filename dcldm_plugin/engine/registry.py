@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 from dcldm_plugin.backends.base import Backend
 from dcldm_plugin.errors import InvalidInput
@@ -27,6 +29,7 @@ BUILTIN = ModelInfo(
     channels=1,
     longest_seconds=600.0,
     band_hz=8_000.0,
+    steps=12,
     controls=(*RULES, "loop", "stereo"),
 )
 TONE = ModelInfo(
@@ -38,6 +41,7 @@ TONE = ModelInfo(
     channels=1,
     longest_seconds=600.0,
     band_hz=8_000.0,
+    steps=30,
     controls=("regenerate",),
 )
 
@@ -104,6 +108,11 @@ def load(name: str, report: Report) -> Backend:
     return backend
 
 
+def _steps(config: Mapping[str, Any]) -> int | None:
+    steps = config["sizes"]["chain"].get("defaults", {}).get("steps")
+    return steps if isinstance(steps, int) else None
+
+
 def _is_path(name: str) -> bool:
     return any(sign in name for sign in "/\\") or name.startswith(("~", "."))
 
@@ -128,6 +137,7 @@ def _describe_folder(folder: Path) -> ModelInfo:
             commercial_use=config.get("commercial_use") is True,
             sample_rate=int(mel["sample_rate"]),
             band_hz=float(mel["high_hz"]),
+            steps=_steps(config),
             version=str(config["version"]),
         )
     except OSError as error:

@@ -113,6 +113,19 @@ def test_a_sheet_is_rendered_and_placed_in_one_step(start: Callable[[], Program]
     assert [run.id for run in program.spotting.runs()] == ["run"]
 
 
+def test_single_rows_are_done_at_once_and_the_rest_later(start: Callable[[], Program], host: ListHost) -> None:
+    program = start()
+    plan = make_plan(parse_sheet(SHEET, "a.csv"), id="run", model="tone", target=TARGET)
+    program.spotting.start(plan, rows=[3])
+    program.wait(lambda run: [row.row for row in run.rows if row.done] == [3])
+    assert list(host.items.values()) == [("B", 96_000)]
+    known = program.spotting.run("run")
+    assert known is not None and [row.done for row in known.rows] == [False, True, False]
+    program.spotting.start(plan)
+    program.wait(lambda run: run.status == "done" and len(run.rows) == 3)
+    assert len(host.items) == 4
+
+
 def test_a_run_survives_the_program(start: Callable[[], Program], host: ListHost) -> None:
     first = start()
     text = SHEET.replace("wind", "slow wind").replace("0.2,1,B", "0.2,6,B")

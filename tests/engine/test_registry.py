@@ -48,6 +48,7 @@ def test_a_folder_is_a_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert name == str(folder) and registry.full_name("tango") == "tango"
     info = registry.describe(name)
     assert (info.name, info.sample_rate, info.band_hz) == (str(folder), 16_000, registry.BUILTIN.band_hz)
+    assert info.steps == registry.BUILTIN.steps
     assert "not stated" in info.licence and not info.commercial_use  # until its maker says so
     backend = registry.load(name, lambda stage, fraction: None)
     assert backend.info.name == name and backend.info.version == info.version
