@@ -405,9 +405,28 @@ class GenerationRequest:
         return replace(self, seeds=(self.seeds[index],))
 
 
+NEEDS: Mapping[str, str] = {
+    "retexture": "noise that the sound is made of and that can be moved, with nothing random after it",
+    "rearrange": "an acoustic plan",
+    "like": "an acoustic plan that can be read from a sound",
+    "repair": "a denoiser that holds part of a sound while it makes the rest",
+    "purify": "a denoiser that can begin with a given sound",
+    "morph": "noise and prompts that can be mixed",
+    "more": "noise and prompts that can be mixed",
+    "loop": "a denoiser whose end can lead into its beginning",
+    "stereo": "a denoiser that makes two textures of one plan",
+}
+"""What a model must be made of to have a control."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What a model is and may do, known without loading it. `band_hz`: nothing above it is ever heard."""
+    """What a model is and may do, known without loading it; the one place that all who show it look at.
+
+    band_hz: nothing above it is ever heard. controls: the kinds of `Control` that it has, and of "loop" and
+    "stereo". seeds: which of a take's two seeds change anything. memory_bytes: what it needs at once, about, on
+    any of `devices`; 0 if nobody knows.
+    """
 
     name: str
     title: str
@@ -420,7 +439,22 @@ class ModelInfo:
     negative_prompt: bool = True
     version: str = ""
     steps: int | None = None  # of denoising, where a request leaves them open
-    controls: tuple[str, ...] = ()  # the kinds of `Control` that it has, and of "loop" and "stereo"
+    controls: tuple[str, ...] = ()
+    seeds: tuple[str, ...] = ("structure", "texture")
+    memory_bytes: int = 0
+    devices: tuple[str, ...] = ("cpu", "cuda", "mps")
+
+    def why_not(self, control: str) -> str:
+        """A sentence on why it does not have a control, or "negative"; empty if it has it."""
+        if control in self.controls or (control == "negative" and self.negative_prompt):
+            return ""
+        if control == "negative":
+            return f"The model {self.name!r} takes no negative prompt; leave it out."
+        if control == "stereo" and self.channels > 1:
+            return f"The model {self.name!r} makes stereo by itself, and takes no width; leave it out."
+        there = f"it has: {', '.join(self.controls)}" if self.controls else "it has none"
+        needs = f", which needs {NEEDS[control]}" if control in NEEDS else ""
+        return f"The model {self.name!r} does not have the control {control!r}{needs} ({there})."
 
     def check(self, request: GenerationRequest) -> None:
         """Raises `InvalidInput` with a sentence for what the model can't do."""
@@ -429,14 +463,12 @@ class ModelInfo:
                 f"The model {self.name!r} makes at most {self.longest_seconds:g} s, "
                 f"not {request.seconds:g} s; ask for less or choose another model."
             )
-        if request.prompt.negative and not self.negative_prompt:
-            raise InvalidInput(f"The model {self.name!r} takes no negative prompt; leave it out.")
         asked: list[str] = [request.control.kind] if request.control is not None else []
-        asked += [name for name, value in (("loop", request.loop), ("stereo", request.stereo)) if value]
+        options = (("negative", request.prompt.negative), ("loop", request.loop), ("stereo", request.stereo))
+        asked += [name for name, value in options if value]
         for name in asked:
-            if name not in self.controls:
-                there = f"it has: {', '.join(self.controls)}" if self.controls else "it has none"
-                raise InvalidInput(f"The model {self.name!r} does not have the control {name!r} ({there}).")
+            if sentence := self.why_not(name):
+                raise InvalidInput(sentence)
 
 
 @dataclass(frozen=True, slots=True)

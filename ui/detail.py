@@ -293,8 +293,10 @@ class Detail(QFrame):
             return "Choose a clip first."
         if name == "model":
             return ""
-        if info is None or name not in info.controls:
-            return f"The model {clip.model} does not have this control."
+        if info is None:
+            return f"The model {clip.model} is not here."
+        if sentence := info.why_not(name):
+            return sentence
         if name == "repair" and self.wave.range is None:
             return "Drag over the waveform to mark what is to be new."
         if name == "rearrange" and not 0.0 <= self.wave.position < clip.seconds:

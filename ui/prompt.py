@@ -46,6 +46,7 @@ from ui import theme
 from ui.widgets import file_of, hint, paint, text_label
 
 ALTERNATES = 4
+STEREO_WORDS = "0 is mono; left and right share events and differ in texture"
 LINES = 2  # of the prompt that are always seen
 # Words after which another event begins. A plain "and" is left out: "rain and wind" is one scene.
 _NEXT_EVENT = re.compile(
@@ -308,7 +309,7 @@ class PromptPanel(QFrame):
         hint(self.loop, "Seamless loop")
         self.stereo = QSlider(Qt.Orientation.Horizontal)
         self.stereo.setRange(0, 100)
-        hint(self.stereo, "Stereo width", "0 is mono; left and right share events and differ in texture")
+        hint(self.stereo, "Stereo width", STEREO_WORDS)
         form = QFormLayout(details)
         form.setContentsMargins(0, 4, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
@@ -427,9 +428,14 @@ class PromptPanel(QFrame):
         self.badge.setToolTip(f"{info.title}\nLicence {info.licence}: {sells}\nNothing above {info.band_hz:g} Hz")
         self.badge.setAccessibleName(f"{info.title}; {info.licence}, {sells}; nothing above {info.band_hz:g} hertz")
         self.seconds.setMaximum(info.longest_seconds)
-        self.negative.setEnabled(info.negative_prompt)
-        self.loop.setEnabled("loop" in info.controls)
-        self.stereo.setEnabled("stereo" in info.controls)
+        for name, field, words in (
+            ("negative", self.negative, ""),
+            ("loop", self.loop, ""),
+            ("stereo", self.stereo, STEREO_WORDS),
+        ):
+            reason = info.why_not(name)
+            field.setEnabled(not reason)
+            field.setToolTip(reason or words)
 
     def _text_changed(self) -> None:
         text = self.prompt.toPlainText()

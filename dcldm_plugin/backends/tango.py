@@ -1,4 +1,4 @@
-"""TANGO alone, the bridge from AudioGen to it, and the other rows of Table 1 with weights of the user's own."""
+"""TANGO or TANGO 2, the bridge from AudioGen to it, and the other rows of Table 1 with weights of the user's own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def make(report: Report, name: str, models: Path | None = None) -> DcldmBackend:
     store = Store(models or home_folder() / "models")
     parts = store.paths(name)
     folders = assembly.Folders.of(parts)
-    if name == "tango":
+    if name in {"tango", "tango2"}:
         chain = assembly.text_only(folders, report)
     elif name == "tango-bridge":
         chain = assembly.bridge(folders, report)

@@ -139,6 +139,10 @@ def _describe(store: Store, info: ModelInfo, options: Namespace) -> int:
     print(f"{info.name}: {info.title}")
     print(f"  licence     {info.licence}; {use}")
     print(f"  sound       {info.sample_rate} Hz, {info.channels} channel(s), at most {info.longest_seconds:g} s")
+    negative = "a negative prompt" if info.negative_prompt else "no negative prompt"
+    print(f"  controls    {', '.join(info.controls) or 'none'}; {negative}; seeds: {', '.join(info.seeds)}")
+    memory = f"about {_size(info.memory_bytes)}" if info.memory_bytes else "not known"
+    print(f"  memory      {memory}, on {' or '.join(info.devices)}")
     print(
         f"  size        {_size(described['size_bytes'])}, {'installed' if described['installed'] else 'not installed'}"
     )

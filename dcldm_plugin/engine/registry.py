@@ -15,6 +15,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from dcldm_plugin import pipelines
 from dcldm_plugin.backends.base import Backend
 from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.sources import MODELS
@@ -65,10 +66,19 @@ ENTRIES = (
         Entry(MODELS[name].info, "dcldm_plugin.backends.audiocraft:make")
         for name in ("audiogen-medium-audiocraft", "audio-magnet-small", "audio-magnet-medium")
     ),
-    *(Entry(model.info, "dcldm_plugin.backends.tango:make") for model in MODELS.values() if "tango" in model.parts),
+    *(
+        Entry(model.info, "dcldm_plugin.backends.tango:make")
+        for model in MODELS.values()
+        if {"tango", "tango2"} & {*model.parts}
+    ),
+    *(
+        Entry(MODELS[name].info, "dcldm_plugin.backends.pipelines:make")
+        for name in ("audioldm", "audioldm-l-full", "audioldm2", "stable-audio-open-1.0", "stable-audio-3-medium")
+    ),
 )
 FOLDER = "dcldm_plugin.backends.dcldm:make_folder"
 ADAPTER_FOLDER = "dcldm_plugin.backends.tango:make_folder"
+PIPELINE_FOLDER = "dcldm_plugin.backends.pipelines:make_folder"
 ADAPTER_FILE = "adapter.safetensors"  # is in a folder that needs TANGO beside it
 MAX_CONFIG_BYTES = 1_000_000
 
@@ -93,8 +103,6 @@ def describe(name: str) -> ModelInfo:
     if _is_path(name):
         return _describe_folder(Path(name).expanduser())
     known = models()
-    if name in MODELS and name not in known:
-        raise InvalidInput(f"Of {name!r} there are only the weights to install; nothing here runs it yet.")
     if name not in known:
         raise InvalidInput(f"There is no model named {name!r}; choose one of: {', '.join(known)}.")
     return known[name].info
@@ -118,11 +126,16 @@ def _is_path(name: str) -> bool:
 
 
 def _folder_factory(name: str) -> str:
-    return ADAPTER_FOLDER if (Path(name).expanduser() / ADAPTER_FILE).is_file() else FOLDER
+    folder = Path(name).expanduser()
+    if (folder / pipelines.INDEX).is_file():
+        return PIPELINE_FOLDER
+    return ADAPTER_FOLDER if (folder / ADAPTER_FILE).is_file() else FOLDER
 
 
 def _describe_folder(folder: Path) -> ModelInfo:
     """By the configuration that the folder holds; its weights are looked at in the engine."""
+    if (folder / pipelines.INDEX).is_file():
+        return pipelines.describe(folder)
     path = folder / "config.json"
     try:
         with path.open("rb") as file:
@@ -142,7 +155,8 @@ def _describe_folder(folder: Path) -> ModelInfo:
         )
     except OSError as error:
         raise InvalidInput(
-            f"There is no model in {folder} ({error.strerror}); name a folder that training made."
+            f"There is no model in {folder} ({error.strerror}); name a folder that training made, or a pipeline of "
+            "diffusers."
         ) from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InvalidInput(f"{path} does not describe a model; name a folder that training made.") from error

@@ -44,7 +44,8 @@ class Folders:
     @classmethod
     def of(cls, parts: Mapping[str, Path]) -> Folders:
         """Those of installed parts, by their names in `sources.PARTS`."""
-        return cls(parts["tango"], parts["flan-t5-large"], parts.get("audiogen-medium"), parts.get("t5-large"))
+        tango = parts["tango2"] if "tango2" in parts else parts["tango"]
+        return cls(tango, parts["flan-t5-large"], parts.get("audiogen-medium"), parts.get("t5-large"))
 
 
 def text_only(folders: Folders, report: Report, device: str = "auto") -> DualConditionedLatentDiffusion:

@@ -70,11 +70,12 @@ def fitted(audio: Tensor, samples: int) -> Tensor:
     return functional.pad(audio[..., :samples], (0, max(0, samples - audio.shape[-1])))
 
 
-def read_audio(path: Path, seconds: float, sample_rate: int = 16_000) -> Tensor:
-    """The beginning of an audio file as mono [1, seconds x sample_rate], resampled, with silence after its end.
+def read_audio(path: Path, seconds: float, sample_rate: int = 16_000, channels: int = 1) -> Tensor:
+    """The beginning of an audio file [channels, seconds x sample_rate], resampled, with silence after its end.
 
-    Any rate, number of channels and length. Raises `InvalidInput` with a sentence for a file that is gone, is
-    not audio, holds numbers that are no sound, is silent or is shorter than 0.1 s.
+    Any rate and length; a file of another number of channels is mixed to one, for all alike. Raises
+    `InvalidInput` with a sentence for a file that is gone, is not audio, holds numbers that are no sound, is
+    silent or is shorter than 0.1 s.
     """
     import numpy as np
     import soundfile
@@ -91,19 +92,20 @@ def read_audio(path: Path, seconds: float, sample_rate: int = 16_000) -> Tensor:
     except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
         reason = "is gone" if not path.exists() else "can't be read as audio"
         raise InvalidInput(f"The file {path} {reason}; choose a WAV, AIFF, FLAC, OGG or MP3 file.") from error
-    mono = given.mean(axis=1)
-    if not np.isfinite(mono).all():
+    if given.shape[1] != channels:
+        given = np.repeat(given.mean(axis=1, keepdims=True), channels, axis=1)
+    if not np.isfinite(given).all():
         raise InvalidInput(f"The file {path} holds numbers that are no sound; choose another one.")
-    if len(mono) < SHORTEST_SECONDS * rate:
+    if len(given) < SHORTEST_SECONDS * rate:
         raise InvalidInput(
-            f"The file {path} lasts {len(mono) / rate:.3f} s; choose one of at least {SHORTEST_SECONDS:g} s."
+            f"The file {path} lasts {len(given) / rate:.3f} s; choose one of at least {SHORTEST_SECONDS:g} s."
         )
     wanted = round(seconds * sample_rate)
-    heard = mono[: round(seconds * rate)]
-    if float(np.abs(heard - heard.mean()).max()) < QUIETEST:
+    heard = given[: round(seconds * rate)]
+    if float(np.abs(heard - heard.mean(axis=0)).max()) < QUIETEST:
         raise InvalidInput(f"The file {path} is silent in its first {seconds:g} s; choose another one.")
-    resampled = soxr.resample(mono, rate, sample_rate, quality="VHQ") if rate != sample_rate else mono
-    return fitted(torch.from_numpy(np.ascontiguousarray(resampled, dtype=np.float32))[None], wanted)
+    resampled = soxr.resample(given, rate, sample_rate, quality="VHQ") if rate != sample_rate else given
+    return fitted(torch.from_numpy(np.ascontiguousarray(resampled.T, dtype=np.float32)), wanted)
 
 
 def _check(path: Path, file: soundfile.SoundFile) -> None:

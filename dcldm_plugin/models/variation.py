@@ -73,7 +73,7 @@ class Variations:
     @torch.inference_mode()
     def takes(self, request: GenerationRequest, sampling: Sampling, report: Report) -> Iterator[Tensor]:
         """The takes [channels, samples] of a request, in the order of its seeds; `sampling` has no gaps."""
-        self._check_versions(request)
+        check_versions(request, self.version)
         report("reading", 0.0)
         model = self.model
         wanted = [_origin(replace(request.only(index), sampling=sampling)) for index in range(len(request.seeds))]
@@ -306,23 +306,14 @@ class Variations:
 
     def _reference(self, source: AudioSource, steps: int) -> Tensor:
         """The beginning of a file [1, samples] at the mel's rate, as long as `steps`. Raises `InvalidInput`."""
-        path = Path(source.path)
-        if path.is_file() and file_hash(path) != source.sha256:
-            raise InvalidInput(f"The file {path} was changed since it was chosen; choose it again.")
-        return encodings.read_audio(path, steps / self.model.latent_rate, self.model.config.mel.sample_rate)
+        return read_reference(source, steps / self.model.latent_rate, self.model.config.mel.sample_rate)
 
     def _audio_of(self, control: Control, steps: int, report: Report) -> Tensor:
         """What is purified: [channels, samples], as long as `steps`."""
-        if control.audio is not None and not self._is_ours(control):
+        if control.audio is not None and not can_be_remade(control, self.name, self.version):
             return self._reference(control.audio, steps)
         samples = steps * self.model.space.ratio * self.model.config.mel.hop
         return encodings.fitted(self.audio(control.parents[0].request, report), samples)
-
-    def _is_ours(self, control: Control) -> bool:
-        """Whether the clip that is purified can be made again here, which needs no file."""
-        return bool(control.parents) and all(
-            (parent.request.model, parent.model_version) == (self.name, self.version) for parent in control.parents
-        )
 
     def _heard(self, audio: Tensor, steps: int) -> Tensor:
         """The codes [codebooks, frames] of a sound [channels, samples] at the mel's rate."""
@@ -348,17 +339,34 @@ class Variations:
         z = encodings.latent(self.model.space, audio, self.model.analysis)[:, :, :steps]
         return (z if len(z) == channels else z[:1].expand(channels, -1, -1, -1)), control.amount
 
-    def _check_versions(self, request: GenerationRequest) -> None:
-        control = request.control
-        if control is None or control.kind == "regenerate" or control.audio is not None:
-            return
-        for parent in control.parents:
-            if parent.model_version != self.version:
-                raise InvalidInput(
-                    f"This clip was made by the version {parent.model_version or 'unknown'} of {request.model!r}, and "
-                    f"this is {self.version}, which makes another sound of it; use the clip's file with like or purify."
-                )
-            self._check_versions(parent.request)
+
+def check_versions(request: GenerationRequest, version: str) -> None:
+    """Raises `InvalidInput` where a clip that is to be made again was made by another version of the weights."""
+    control = request.control
+    if control is None or control.kind == "regenerate" or control.audio is not None:
+        return
+    for parent in control.parents:
+        if parent.model_version != version:
+            raise InvalidInput(
+                f"This clip was made by the version {parent.model_version or 'unknown'} of {request.model!r}, and "
+                f"this is {version}, which makes another sound of it; use the clip's file with like or purify."
+            )
+        check_versions(parent.request, version)
+
+
+def can_be_remade(control: Control, name: str, version: str) -> bool:
+    """Whether the clip that is purified can be made again by a model, which needs no file."""
+    return bool(control.parents) and all(
+        (parent.request.model, parent.model_version) == (name, version) for parent in control.parents
+    )
+
+
+def read_reference(source: AudioSource, seconds: float, sample_rate: int, channels: int = 1) -> Tensor:
+    """The beginning of a file that was chosen (see `encodings.read_audio`). Raises `InvalidInput`."""
+    path = Path(source.path)
+    if path.is_file() and file_hash(path) != source.sha256:
+        raise InvalidInput(f"The file {path} was changed since it was chosen; choose it again.")
+    return encodings.read_audio(path, seconds, sample_rate, channels)
 
 
 def file_hash(path: Path) -> str:

@@ -87,6 +87,7 @@ def test_describe_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     text = capsys.readouterr().out
     assert "CC-BY-NC-4.0" in text and "may not be sold" in text and "not installed" in text
     assert "t5-large (missing)" in text and "16000 Hz" in text
+    assert "regenerate; no negative prompt; seeds: structure" in text and "about 8.37 GB, on cpu or cuda" in text
     main(["models", "describe", "builtin", "--home", str(tmp_path)])
     assert "may be sold" in capsys.readouterr().out
 

@@ -148,7 +148,7 @@ def test_controls_that_a_model_lacks_say_so(qtbot: QtBot, window: Window) -> Non
     make(qtbot, window, "rain", alternates=1)
     select(window, 1)
     button = window.takes.detail._buttons["retexture"]
-    assert not button.isEnabled() and "does not have this control" in button.toolTip()
+    assert not button.isEnabled() and "does not have the control" in button.toolTip()
 
 
 def test_cancel_one_and_all_that_wait(qtbot: QtBot, window: Window, program: Program) -> None:
