@@ -52,16 +52,28 @@ class Listing:
 
 
 class Hub:
-    """A hub at an address, by default huggingface.co or `$HF_ENDPOINT`."""
+    """A hub at an address, by default huggingface.co or `$HF_ENDPOINT`.
 
-    def __init__(self, address: str | None = None) -> None:
+    token: the user's, for what is behind a licence; by default that of `$HF_TOKEN` or of `hf auth login`. It is
+    sent to the hub, and written nowhere.
+    """
+
+    def __init__(self, address: str | None = None, token: str | None = None) -> None:
         self._address = address
+        self.token = token
 
     @property
     def address(self) -> str:
         from huggingface_hub.constants import ENDPOINT
 
         return (self._address or ENDPOINT).rstrip("/")
+
+    @property
+    def has_token(self) -> bool:
+        """Whether the user has given a token, here or to huggingface_hub."""
+        from huggingface_hub import get_token
+
+        return bool(self.token or get_token())
 
     def page(self, repository: str) -> str:
         """Where people find a repository."""
@@ -73,7 +85,7 @@ class Hub:
 
         try:
             with self._sentences(repository):
-                info = HfApi(self.address).model_info(repository, files_metadata=True)
+                info = HfApi(self.address, token=self.token).model_info(repository, files_metadata=True)
         except (ValueError, KeyError, TypeError) as error:
             raise DcldmError(
                 f"What {self.address} says about {repository} is not what a model hub says; "
@@ -110,7 +122,7 @@ class Hub:
                     hf_hub_url(wanted.repository, name, revision=wanted.revision, endpoint=self.address),
                     stream,
                     resume_size=stream.seek(0, os.SEEK_END),
-                    headers=build_hf_headers(),
+                    headers=build_hf_headers(token=self.token),
                     expected_size=file.size_bytes,
                     displayed_filename=name,
                 )
@@ -135,7 +147,7 @@ class Hub:
         except DcldmError:
             raise
         except errors.GatedRepoError as error:
-            raise DcldmError(_locked(page)) from error
+            raise DcldmError(self._locked(page, error.response.status_code)) from error
         except (errors.RepositoryNotFoundError, errors.EntryNotFoundError, errors.RevisionNotFoundError) as error:
             raise DcldmError(
                 f"{page} is not there, or not for everyone; if you have its files, name their folder with --from."
@@ -143,7 +155,7 @@ class Hub:
         except errors.HfHubHTTPError as error:
             status = error.response.status_code
             if status in (401, 403):
-                raise DcldmError(_locked(page)) from error
+                raise DcldmError(self._locked(page, status)) from error
             raise DcldmError(
                 f"{self.address} answered {status} for {repository}; run the same command again later, "
                 "it goes on where it stopped."
@@ -162,6 +174,21 @@ class Hub:
                 ) from error
             raise DcldmError(disk_sentence(error)) from error
 
+    def _locked(self, page: str, status: int) -> str:
+        """What to do at a page that a token does not open, or that wants one."""
+        tokens = f"{self.address}/settings/tokens"
+        if not self.has_token:
+            return (
+                f"{page} wants its licence to be accepted first: open it in a browser, sign in and accept; then make "
+                f"a token at {tokens} and install again with it in HF_TOKEN, or after `hf auth login`."
+            )
+        if status == 401:
+            return f"{self.address} refuses the token that was given; make a new one at {tokens} and install again."
+        return (
+            f"The token's owner has not accepted the licence of {page}, or the token may not read what is behind one: "
+            f"open the page in a browser and accept, check the token at {tokens}, and install again."
+        )
+
 
 def bytes_present(wanted: Listing, name: str, folder: Path) -> int:
     """How much of a file an earlier `download` left in `folder`."""
@@ -174,13 +201,6 @@ def bytes_present(wanted: Listing, name: str, folder: Path) -> int:
 
 def _partial(file: HubFile, target: Path) -> Path:
     return target.with_name(f"{target.name}.{(file.sha256 or file.git_blob)[:12]}.part")
-
-
-def _locked(page: str) -> str:
-    return (
-        f"{page} wants its licence to be accepted first: open it in a browser, accept, "
-        "then run `hf auth login` (or set HF_TOKEN) and install again."
-    )
 
 
 def disk_sentence(error: OSError) -> str:

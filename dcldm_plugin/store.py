@@ -85,6 +85,10 @@ class Store:
         """Whether all parts of a model are there."""
         return all(self.manifest(part) for part in model.parts)
 
+    def locked(self, model: Model) -> list[Part]:
+        """The parts that are not there yet and are given only to those who have accepted their licence."""
+        return [PARTS[part] for part in model.parts if PARTS[part].gated and not self.manifest(part)]
+
     def size_bytes(self, model: Model) -> int:
         """What a model takes on disk, or is going to, about, for parts that are not there."""
         sizes = []
@@ -298,7 +302,8 @@ def _first_damaged(folder: Path, manifest: Manifest) -> str | None:
 def _terms(part: Part) -> str:
     if not part.repository:
         return "under your own licence"
-    return f"licence {part.licence}: clips {'may' if part.commercial_use else 'may not'} be used commercially"
+    may = "may" if part.commercial_use else "may not"
+    return f"licence {part.licence}: clips {may} be used commercially" + (f". {part.terms}" if part.terms else "")
 
 
 def _megabytes(size_bytes: int) -> str:

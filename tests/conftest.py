@@ -80,6 +80,8 @@ class HubStandIn:
         self.files: dict[str, dict[str, bytes]] = {}
         self.declared: dict[str, dict[str, Any]] = {}  # path -> size and sha256 in place of the true ones
         self.refusals: dict[str, tuple[int, str]] = {}  # repository -> status and X-Error-Code of its files
+        self.gated: dict[str, set[str]] = {}  # repository -> tokens whose owners have accepted its licence
+        self.tokens: set[str] = set()  # that are known
         self.answer: bytes | None = None  # in place of every listing
         self.break_after: int | None = None  # bytes of one answer, then silence until `go_on`, then the end
         self.broken, self.go_on = threading.Event(), threading.Event()
@@ -118,7 +120,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = unquote(urlsplit(self.path).path).removeprefix("/")
-        if path.startswith("api/"):
+        if self._token and self._token not in self.hub.tokens:
+            self._answer(401, b"", {"X-Error-Message": "Invalid credentials in Authorization header"})
+        elif path.startswith("api/"):
             self._listing(path.removeprefix("api/models/"))
         elif path.startswith("cdn/"):
             owner, repository, name = path.removeprefix("cdn/").split("/", 2)
@@ -126,6 +130,10 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             repository, _, rest = path.partition("/resolve/")
             self._resolve(repository, rest.partition("/")[2])
+
+    @property
+    def _token(self) -> str:
+        return (self.headers.get("Authorization") or "").removeprefix("Bearer ")
 
     def _listing(self, repository: str) -> None:
         if self.hub.answer is not None:
@@ -140,6 +148,8 @@ class _Handler(BaseHTTPRequestHandler):
         if repository in self.hub.refusals:
             status, code = self.hub.refusals[repository]
             self._answer(status, b"", {"X-Error-Code": code} if code else {})
+        elif self._token not in self.hub.gated.get(repository, {self._token}):
+            self._answer(403 if self._token else 401, b"", {"X-Error-Code": "GatedRepo"})
         elif len(self.hub.files[repository][name]) > SMALL_BYTES:  # the true one sends large files from elsewhere
             self._answer(302, b"", {"Location": f"/cdn/{repository}/{name}"})
         else:

@@ -124,6 +124,27 @@ def test_a_connection_that_breaks_is_taken_up_again(store: Store, hub: Any) -> N
     assert [first for name, first in hub.ranges if name == MAIN] == [0, BLOCK_BYTES]
 
 
+STABLE = "stable-audio-open-1.0"
+
+
+def test_what_is_behind_a_licence_is_opened_by_the_user_s_token(store: Store, hub: Any) -> None:
+    repository = PARTS[STABLE].repository
+    hub.gated[repository], hub.tokens = {"accepted"}, {"accepted", "another"}
+    assert [part.name for part in store.locked(find(STABLE))] == [STABLE]
+    store.hub.token = "invented"
+    with pytest.raises(DcldmError, match=rf"refuses the token that was given.* {hub.address}/settings/tokens"):
+        install(store, STABLE)
+    store.hub.token = "another"
+    with pytest.raises(DcldmError, match=rf"has not accepted the licence of {hub.address}/{repository}"):
+        install(store, STABLE)
+    store.hub.token = "accepted"
+    lines = install(store, STABLE)
+    assert store.installed(find(STABLE)) and store.locked(find(STABLE)) == []
+    assert any("Stability AI Community License" in line and "US$1M" in line for line in lines)
+    written = b"".join(path.read_bytes() for path in store.folder.rglob("*") if path.is_file())
+    assert b"accepted" not in written  # a token is kept nowhere
+
+
 def test_what_an_earlier_attempt_left_is_not_fetched_again(store: Store, hub: Any) -> None:
     broken = hub.files["google/flan-t5-large"].pop("config.json")
     with pytest.raises(DcldmError, match=r"no config\.json"):

@@ -8,10 +8,20 @@ from collections.abc import Callable
 
 from PyQt6.QtCore import Qt, pyqtSignal
 from PyQt6.QtGui import QShowEvent
-from PyQt6.QtWidgets import QFrame, QGridLayout, QLabel, QProgressBar, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import (
+    QFrame,
+    QGridLayout,
+    QLabel,
+    QLineEdit,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
 
 from dcldm_plugin.engine import registry
-from dcldm_plugin.sources import MODELS, PARTS
+from dcldm_plugin.sources import MODELS, PARTS, Part
 from dcldm_plugin.store import Store
 from dcldm_plugin.types import ModelInfo
 from ui.signals import Background
@@ -96,6 +106,8 @@ class ModelsPage(QScrollArea):
             act: Callable[[str], None] = self._remove if installed else self._install
             button.clicked.connect(lambda _, name=info.name: act(name))
             grid.addWidget(button, 0, 1, 2, 1, Qt.AlignmentFlag.AlignTop)
+            for part in self._store.locked(model):
+                self._add_token(grid, part)
         if info.name == self._busy:
             bar = QProgressBar()
             bar.setRange(0, 0)
@@ -107,6 +119,21 @@ class ModelsPage(QScrollArea):
             grid.addWidget(self._line, 3, 0, 1, 2)
             grid.addWidget(bar, 4, 0, 1, 2)
         return card
+
+    def _add_token(self, grid: QGridLayout, part: Part) -> None:
+        """What stands before weights behind a licence, and a place for the token that opens them."""
+        page = self._store.hub.page(part.repository)
+        terms = QLabel(f'{part.terms} To be accepted at <a href="{page}">{page}</a> before it can be fetched.')
+        terms.setObjectName("dim")
+        terms.setWordWrap(True)
+        terms.setOpenExternalLinks(True)
+        grid.addWidget(terms, grid.rowCount(), 0, 1, 2)
+        token = QLineEdit()
+        token.setEchoMode(QLineEdit.EchoMode.Password)
+        token.setPlaceholderText("Your access token (it is not kept)")
+        hint(token, f"Access token for {part.title}")
+        token.textChanged.connect(lambda text: setattr(self._store.hub, "token", text.strip() or None))
+        grid.addWidget(token, grid.rowCount(), 0, 1, 2)
 
     def _install(self, name: str) -> None:
         os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict
+from getpass import getpass
 from pathlib import Path
 from typing import Any
 
 from dcldm_plugin.commands import Parser
 from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.settings import load
-from dcldm_plugin.sources import MODELS, PARTS
+from dcldm_plugin.sources import MODELS, PARTS, Model
 from dcldm_plugin.store import Store
 from dcldm_plugin.types import ModelInfo
 
@@ -172,6 +174,7 @@ def _install(store: Store, name: str, options: Namespace) -> int:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # it is asked for files, and told nothing else
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries are not for users; errors we tell
     if options.source is None:
+        _ask_for_token(store, MODELS[name])
         store.install(name, _say)
     else:
         store.install_from(name, options.source, _say)
@@ -181,6 +184,14 @@ def _install(store: Store, name: str, options: Namespace) -> int:
         missing = ", ".join(part for part in MODELS[name].parts if store.manifest(part) is None)
         print(f"{name} is not complete yet: {missing} missing.")
     return 0
+
+
+def _ask_for_token(store: Store, model: Model) -> None:
+    """Say what stands before weights behind a licence; on a terminal, take a token where there is none."""
+    for part in store.locked(model):
+        _say(f"{part.name}: to be accepted at {store.hub.page(part.repository)} before it can be fetched. {part.terms}")
+        if not store.hub.has_token and sys.stdin.isatty():
+            store.hub.token = getpass("Your access token (it is not kept): ").strip() or None
 
 
 def _say(line: str) -> None:

@@ -43,7 +43,7 @@ def command(home: Path, *arguments: object) -> list[str]:
 
 def environment(home: Path, hub: Any = None) -> dict[str, str]:
     address = hub.address if hub else "http://127.0.0.1:9"  # where nobody answers
-    return {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(home / "no-token-here")}
+    return {**os.environ, "HF_TOKEN": "", "HF_ENDPOINT": address, "HF_HOME": str(home / "no-token-here")}
 
 
 def models(home: Path, *arguments: object, hub: Any = None) -> subprocess.CompletedProcess[str]:
@@ -166,6 +166,16 @@ def test_refusals_are_one_sentence(
     assert main(["models", *arguments, "--home", str(tmp_path)]) == code
     result = capsys.readouterr()
     assert sentence in result.err and result.err.count("\n") == 1 and result.out == ""
+
+
+def test_a_licence_that_was_not_accepted_is_named_with_its_page(tmp_path: Path, hub: Any) -> None:
+    repository = "stabilityai/stable-audio-open-1.0"
+    hub.gated[repository] = set()
+    result = models(tmp_path, "install", "stable-audio-open-1.0", hub=hub)
+    page = f"{hub.address}/{repository}"
+    assert result.returncode == 1 and f"to be accepted at {page}" in result.stdout and "US$1M" in result.stdout
+    assert result.stderr.startswith(f"{page} wants its licence to be accepted first") and "HF_TOKEN" in result.stderr
+    assert result.stderr.count("\n") == 1 and f"{hub.address}/settings/tokens" in result.stderr
 
 
 def test_no_network_is_one_sentence(tmp_path: Path) -> None:

@@ -1,0 +1,34 @@
+"""The page of models: what stands before weights behind a licence, and the token that opens them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from PyQt6.QtWidgets import QLabel, QLineEdit, QPushButton
+from pytestqt.qtbot import QtBot
+
+from dcldm_plugin.hub import Hub
+from dcldm_plugin.sources import PARTS
+from dcldm_plugin.store import Store
+from ui.models_page import ModelsPage
+from ui.signals import Background
+
+STABLE = "stable-audio-open-1.0"
+
+
+def test_weights_behind_a_licence_are_opened_by_a_token(qtbot: QtBot, tmp_path: Path, hub: Any) -> None:
+    hub.gated[PARTS[STABLE].repository], hub.tokens = {"mine"}, {"mine"}
+    page = ModelsPage(Store(tmp_path / "models", Hub(hub.address)), Background())
+    qtbot.addWidget(page)
+    page.show()
+    title = PARTS[STABLE].title
+    (field,) = (each for each in page.findChildren(QLineEdit) if each.accessibleName() == f"Access token for {title}")
+    assert field.echoMode() is QLineEdit.EchoMode.Password
+    assert any(f"{hub.address}/{PARTS[STABLE].repository}" in label.text() for label in page.findChildren(QLabel))
+    (install,) = (each for each in page.findChildren(QPushButton) if each.accessibleName() == f"Install {title}")
+    field.setText("mine")
+    with qtbot.waitSignal(page.said, timeout=60_000) as said:
+        install.click()
+    assert said.args == [f"{STABLE} is installed.", False]
+    assert not any(title in each.accessibleName() for each in page.findChildren(QLineEdit))  # nothing more to ask
