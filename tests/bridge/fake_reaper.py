@@ -39,7 +39,12 @@ class Source:
 class Take:
     item: Item
     source: Source | None = None
-    values: dict[str, float] = field(default_factory=lambda: {"D_STARTOFFS": 0.0, "D_PLAYRATE": 1.0, "D_VOL": 1.0})
+    values: dict[str, float] = field(
+        default_factory=lambda: {
+            **{"D_STARTOFFS": 0.0, "D_VOL": 1.0, "D_PAN": 0.0, "D_PANLAW": -1.0},
+            **{"D_PLAYRATE": 1.0, "D_PITCH": 0.0, "B_PPITCH": 1.0},
+        }
+    )
     texts: dict[str, str] = field(default_factory=dict)
 
 
@@ -104,6 +109,96 @@ class Script:
     undone: bool = False  # it took care of undo itself
 
 
+GFX_FUNCTIONS = {  # fewest and most arguments
+    **{"init": (1, 6), "quit": (0, 0), "update": (0, 0), "getchar": (0, 2), "dock": (1, 5)},
+    **{"set": (1, 7), "rect": (4, 5), "drawstr": (1, 4), "setfont": (1, 4)},
+}
+
+
+class Window:
+    """The one `gfx` window that a script may have: what was drawn in it last, and the user's hand in it.
+
+    Names and arities as in REAPER's own help on ReaScript; other names are noted as violations.
+    """
+
+    VALUES = ("x", "y", "w", "h", "mouse_x", "mouse_y", "mouse_cap")
+
+    def __init__(self, violations: list[str], lua: Any) -> None:
+        self._violations = violations
+        self.is_open = False
+        self.title = ""
+        self.texts: list[str] = []
+        self.bars: list[tuple[float, ...]] = []
+        self._drawn: tuple[list[str], list[tuple[float, ...]]] = ([], [])
+        self.key = 0  # of the next getchar; -1: closed by its button
+        self.values: dict[str, float] = dict.fromkeys(self.VALUES, 0)
+        self.table = lua.table()
+        for name in GFX_FUNCTIONS:
+            self.table[name] = self._checked(name)
+        get, put = self._get, self._put
+        link = lua.eval("function (g, p) return function (t, k) return g (k) end, function (t, k, v) p (k, v) end end")
+        index, new_index = link(get, put)
+        lua.globals().setmetatable(self.table, lua.table(__index=index, __newindex=new_index))
+
+    def click(self, x: float, y: float) -> None:
+        self.values.update(mouse_x=x, mouse_y=y, mouse_cap=1)
+
+    def release(self) -> None:
+        self.values["mouse_cap"] = 0
+
+    def _get(self, name: str) -> float:
+        if name not in self.values:
+            self._violations.append(f"gfx.{name} is not known here")
+        return self.values.get(name, 0)
+
+    def _put(self, name: str, value: float) -> None:
+        if name not in ("x", "y"):
+            self._violations.append(f"gfx.{name} is set")
+        self.values[name] = value
+
+    def _checked(self, name: str) -> Callable[..., Any]:
+        fewest, most = GFX_FUNCTIONS[name]
+
+        def call(*arguments: Any) -> Any:
+            if not fewest <= len(arguments) <= most:
+                self._violations.append(f"gfx.{name}: {len(arguments)} arguments")
+            if not self.is_open and name not in ("init", "quit"):
+                self._violations.append(f"gfx.{name} without a window")
+            return getattr(self, "_" + name)(*arguments)
+
+        return call
+
+    def _init(self, title: str, width: int = 640, height: int = 480, dock: int = 0, x: int = 0, y: int = 0) -> None:
+        self.is_open, self.title = True, title
+        self.values.update(w=width, h=height)
+
+    def _quit(self) -> None:
+        self.is_open = False
+
+    def _update(self) -> None:
+        self.texts, self.bars = self._drawn
+        self._drawn = ([], [])
+
+    def _getchar(self, _: int = 0, __: int = 0) -> int:
+        key, self.key = self.key, 0
+        return key
+
+    def _dock(self, state: int, *_: int) -> tuple[int, int, int, int, int]:
+        return 0, 30, 40, int(self.values["w"]), int(self.values["h"])
+
+    def _set(self, *_: float) -> None:
+        pass
+
+    def _setfont(self, *_: Any) -> None:
+        pass
+
+    def _rect(self, *rectangle: float) -> None:
+        self._drawn[1].append(rectangle)
+
+    def _drawstr(self, text: str, *_: float) -> None:
+        self._drawn[0].append(text)
+
+
 class FakeReaper:
     """`run` an action, `tick` as REAPER's main loop does, look at `project` and `violations`."""
 
@@ -123,6 +218,7 @@ class FakeReaper:
         self.commands: dict[int, str] = {}  # number: path of a script
         self.running: dict[str, Script] = {}
         self.dies_in: str = ""  # the function in which REAPER crashes
+        self.window: Window | None = None  # of the script in the background
         self._refreshes = 0
         self._api = {row["function"]: row for row in csv.DictReader(API.read_text("utf-8").splitlines())}
         self._script: Script | None = None
@@ -145,6 +241,10 @@ class FakeReaper:
         script = Script(name, LuaRuntime(unpack_returned_tuples=True, register_builtins=False))
         self.running[name] = script
         script.lua.globals().reaper = self._table(script)
+        window = Window(self.violations, script.lua)
+        script.lua.globals().gfx = window.table
+        if name == "dcldm_watch.lua":
+            self.window = window
         before = len(self.project.undo)
         self._call(script, script.lua.execute, Path(path).read_text(encoding="utf-8"))
         if self._refreshes:
@@ -304,6 +404,12 @@ class FakeReaper:
 
     def InsertTrackAtIndex(self, index: int, defaults: bool) -> None:
         self.InsertTrackInProject(None, index, 0)
+
+    def IsTrackSelected(self, track: Track) -> bool:
+        return track.selected
+
+    def SetCursorContext(self, mode: int, envelope: None) -> None:
+        assert mode == 1
 
     def CountSelectedTracks(self, project: Any) -> int:
         return sum(track.selected for track in self._of(project).tracks)
@@ -504,6 +610,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "MediaItem*": (Item,),
     "MediaItem_Take*": (Take,),
     "PCM_source*": (Source,),
+    "TrackEnvelope*": (type(None),),
     "GUID*": (str,),
     "char*": (str,),
     "double": (int, float),

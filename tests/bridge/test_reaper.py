@@ -153,9 +153,8 @@ def test_setup_registers_every_action_once_and_under_the_computed_names(daw: Daw
     set_up(daw, app)
     written = dict(line.split("=") for line in (app.host.outbox.parent / IDS).read_text().splitlines())
     assert written["dcldm_drain"] == command_id(DRAIN)
-    assert {f"{name}.lua" for name in written} == {
-        path.name for path in SCRIPTS.glob("*.lua") if path.stem not in {"dcldm_lib", "dcldm_place", "dcldm_setup"}
-    }
+    parts = {"dcldm_lib", "dcldm_place", "dcldm_setup", "dcldm_window"}  # which are no actions
+    assert set(written) == {path.stem for path in SCRIPTS.glob("*.lua")} - parts
     commands = dict(daw.reaper.commands)
     daw.run("setup")
     assert daw.reaper.commands == commands and daw.reaper.console == []
@@ -241,12 +240,21 @@ def test_in_place_keeps_the_item_and_its_takes(daw: Daw, app: App, tmp_path: Pat
     target = set_up(daw, app)
     old = make_clip(tmp_path, 0, "old")
     item = daw.add_item(old, position=7.0, length=0.8)
-    before = dict(item.values)
+    item.take.values |= {"D_STARTOFFS": 0.1, "D_VOL": 0.5, "D_PLAYRATE": 1.25}  # trimmed, turned down, sped up
+    before, of_take = dict(item.values), dict(item.take.values)
     (placement,) = app.host.place([make_clip(tmp_path, 0, seconds=3.0)], replace(target, item=item.texts["GUID"]))
     assert item.values == before
     assert [take.source.path for take in item.takes] == [str(old.path), str(make_clip(tmp_path, 0).path)]
     assert item.active == 1 and placement.position == 7 * RATE
+    assert item.take.values == of_take
     assert daw.reaper.project.undo_last() and len(daw.reaper.project.items[0].takes) == 1
+
+
+def test_of_tracks_with_one_name_the_selected_one_is_meant(daw: Daw, app: App, tmp_path: Path) -> None:
+    target = replace(set_up(daw, app), track="FX")
+    daw.reaper.project.tracks += [daw.fake.Track("FX"), chosen := daw.fake.Track("FX", selected=True)]
+    app.host.place([make_clip(tmp_path, 0)], target)
+    assert len(chosen.items) == 1
 
 
 def test_an_empty_item_that_waits_there_is_filled(daw: Daw, app: App, tmp_path: Path) -> None:
@@ -420,6 +428,39 @@ def test_news_is_seen_in_reaper_and_errors_are_kept_to_read(daw: Daw, app: App) 
     assert daw.reaper.messages == []
 
 
+def test_what_is_under_way_has_a_window_that_cancels(daw: Daw, app: App) -> None:
+    project = set_up(daw, app).project
+    time.sleep(0.3)
+    window = daw.reaper.window
+    app.host.show(News("job-1", project, "progress", "variation 1: denoising", 0.43))
+    app.host.show(News("job-2", "Other [00000000]", "progress", "not of this project", 0.5))
+    daw.until(lambda: window.texts == ["variation 1: denoising  43 %", "cancel"])
+    (_, full, done) = window.bars
+    assert (window.is_open, window.title) == (True, "DC-LDM") and done[2] == pytest.approx(0.43 * full[2], abs=1)
+    app.host.show(News("job-3", project, "accepted", "rain: accepted"))
+    daw.until(lambda: window.texts[2:] == ["rain: accepted  0 %", "cancel"])
+    with daw.lock:
+        window.click(window.values["w"] - 20, 60)
+    daw.until(lambda: app.ear.of("/dcldm/cancel"))
+    time.sleep(0.3)  # the button is held: one click
+    assert app.ear.of("/dcldm/cancel") == [{"id": "job-3"}]
+    with daw.lock:
+        window.release()
+    app.host.show(News("job-3", project, "cancelled", "rain: cancelled"))
+    app.host.show(News("job-1", project, "error", "It went wrong."))
+    daw.until(lambda: window.texts == ["It went wrong."])
+    with daw.lock:
+        window.key = -1  # closed by hand; nothing opens it but what is new
+    daw.until(lambda: not window.is_open)
+    time.sleep(0.3)
+    assert not window.is_open
+    app.host.show(News("job-4", project, "progress", "variation 1: planning", 0.1))
+    daw.until(lambda: window.is_open and window.texts[0].startswith("variation 1: planning"))
+    app.host.show(News("job-4", project, "done", "rain: done"))
+    daw.until(lambda: not window.is_open)
+    assert daw.reaper.GetExtState("dcldm", "window") == "0 30 40"
+
+
 # The actions
 
 
@@ -524,6 +565,13 @@ def test_markers_regions_and_empty_items_become_a_cue_sheet(daw: Daw, app: App, 
     assert daw.reaper.messages == ["3 cues, 6 clips:\n00:00:01:12 slam"]
 
 
+def test_the_last_run_goes_on_where_it_stopped(daw: Daw, app: App) -> None:
+    set_up(daw, app)
+    daw.reaper.project.markers = [(False, 1.5, 0.0, "slam")]
+    first = act(daw, app, "spot", "markers\n\n5\n1\nstart")["arguments"][0]
+    assert act(daw, app, "spot", "last\n\n5\n1\nstart") == {"address": "/dcldm/cues", "arguments": [first]}
+
+
 def test_spot_selected_tracks_and_a_file(daw: Daw, app: App, tmp_path: Path) -> None:
     set_up(daw, app)
     daw.reaper.project.tracks.append(daw.fake.Track("Wind in trees", selected=True))
@@ -540,6 +588,7 @@ def test_spot_selected_tracks_and_a_file(daw: Daw, app: App, tmp_path: Path) -> 
         ("generate", "rain\nlong\n1\nstart", '"long" is not a number'),
         ("generate", "rain\n1\n1.5\nstart", '"1.5" is not a whole number'),
         ("spot", "markers\n\n5\n1\nstart", "There is nothing of that kind"),
+        ("spot", "last\n\n5\n1\nstart", "Nothing was spotted in this project yet."),
         ("cancel", None, "Nothing was asked for here yet."),
     ],
 )
@@ -566,7 +615,7 @@ def test_scripts_evaluate_nothing_and_reach_for_nothing() -> None:
     for path in SCRIPTS.glob("*.lua"):
         text = path.read_text()
         loaded = re.findall(r"\b(?:load|loadfile|dofile|require|execute|popen|loadstring|ExecProcess)\b.*", text)
-        assert all("dcldm_lib.lua" in line or "dcldm_place.lua" in line for line in loaded), path
+        assert all(re.search(r"dcldm_(lib|place|window)\.lua", line) for line in loaded), path
         assert text.isascii()
 
 

@@ -40,13 +40,13 @@ local function find_empty (project, track, seconds)
   end
 end
 
-local function find_track (project, wanted)  -- by identity, or by name
+local function find_track (project, wanted)  -- by identity, or by name: of several, the selected one
   if wanted == "" then return nil end
   local named
   for index = 0, reaper.CountTracks (project) - 1 do
     local track = reaper.GetTrack (project, index)
     if lib.track_guid (track) == wanted then return track end
-    if not named and lib.track_name (track) == wanted then named = track end
+    if lib.track_name (track) == wanted and (not named or reaper.IsTrackSelected (track)) then named = track end
   end
   return named
 end
@@ -99,9 +99,18 @@ local function add_take (item, clip)
   return take
 end
 
--- Into the place of an item: position, length, fades and volume are the item's and stay; so do its takes.
+-- Into the place of an item: position, length, fades and volume are the item's and stay; so do its takes. What
+-- REAPER keeps with a take is as in the one that was heard, trim and speed too: the same moments stay in place.
+local OF_TAKE = { "D_STARTOFFS", "D_VOL", "D_PAN", "D_PANLAW", "D_PLAYRATE", "D_PITCH", "B_PPITCH" }
+
 local function into_item (item, clip)
+  local old = reaper.GetActiveTake (item)
   local take = add_take (item, clip)
+  if old then
+    for _, name in ipairs (OF_TAKE) do
+      reaper.SetMediaItemTakeInfo_Value (take, name, reaper.GetMediaItemTakeInfo_Value (old, name))
+    end
+  end
   if clip.moment > 0 then                -- what falls on the marker is the item's snap offset
     local offset = clip.moment - reaper.GetMediaItemInfo_Value (item, "D_SNAPOFFSET")
     reaper.SetMediaItemTakeInfo_Value (take, "D_STARTOFFS", offset)

@@ -45,10 +45,15 @@ end
 
 lib.act (function (here)
   local answer = lib.ask ("Spot cues", {
-    { "From: markers regions items tracks sheet", "markers regions items" }, { "Only what begins with", "" },
+    { "From: markers regions items tracks sheet last", "markers regions items" }, { "Only what begins with", "" },
     { "Seconds where none are given", 10 }, { "Alternates", 1 }, { "On the time: start onset peak", "start" },
   })
   if not answer then return end
+  if answer[1]:find ("last") then        -- the last run of this project goes on where it stopped
+    local _, run = reaper.GetProjExtState (here.handle, "dcldm", "run")
+    if run == "" then error ("Nothing was spotted in this project yet.", 0) end
+    return lib.send (nil, "/dcldm/cues", run)
+  end
   local path
   if answer[1]:find ("sheet") then
     local fine
@@ -61,7 +66,9 @@ lib.act (function (here)
     end
     path = lib.write ("cues.csv", "time,length,prompt,track\n" .. table.concat (rows), true)
   end
-  lib.send (nil, "/dcldm/cues/check", lib.new_id (), path, lib.HOST, here.project, here.rate, "", "", here.track,
+  local id = lib.new_id ()
+  reaper.SetProjExtState (here.handle, "dcldm", "run", id)
+  lib.send (nil, "/dcldm/cues/check", id, path, lib.HOST, here.project, here.rate, "", "", here.track,
     lib.number (answer[3], "the seconds"), lib.whole (answer[4], "the number of alternates"),
     answer[5] ~= "start" and answer[5] or "")
 end)
