@@ -21,6 +21,11 @@ class HostError(DcldmError):
     """A host did not do what it was asked for: one sentence, which says what to do."""
 
 
+def slot_of(item: str) -> str:
+    """The item, if it is a slot ("slot <track> <scene>" in Live), which may be empty: a place, not a clip. Else ""."""
+    return item if item.startswith("slot ") else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Hello:
     """A host's heartbeat: what it is, which session it has open, and where the user is in it.
@@ -37,6 +42,10 @@ class Hello:
     position: int = 0
     item: str = ""
     file: str = ""
+
+    def target(self, host: str) -> TimelineTarget:
+        """Where something new goes: to the playhead on the selected track, or into the slot that is selected."""
+        return TimelineTarget(host, self.project, self.track, self.position, self.sample_rate, slot_of(self.item))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +147,10 @@ class Host(Placer, Protocol):
     def show(self, news: News) -> None:
         """Let the user see, inside the host, how a job is getting on."""
         return
+
+    def open_sessions(self) -> Mapping[str, Hello]:
+        """What is open in the host, by the name of the session."""
+        return {}
 
     def describe(self) -> Mapping[str, object]:
         """Plain values for people and scripts: is it there, what does it have open.

@@ -65,7 +65,8 @@ class LiveHost(DawHost):
         self._spool.remove(JOB)
 
     def show(self, news: News) -> None:
-        self._send("/dcldm/news", f"DC-LDM: {news.text}")
+        part = f"  {news.fraction:.0%}" if news.status == "progress" else ""
+        self._send("/dcldm/news", f"DC-LDM: {news.text}{part}", news.status)
 
     def cue_sheet(self) -> Path:
         """The set's locators: time and prompt."""

@@ -9,7 +9,7 @@ from typing import Any
 from PyQt6.QtCore import QTimer, pyqtSignal
 from PyQt6.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from bridge.host import Host
+from bridge.host import Host, slot_of
 from dcldm_plugin.errors import DcldmError
 from dcldm_plugin.types import TimelineTarget
 from ui.takes import clock
@@ -30,6 +30,7 @@ class HostState:
     position: int = 0  # samples
     sample_rate: int = 48_000
     folder: str = ""
+    slot: str = ""  # of Live's session, by the name that the host gives it: it is the place then
 
     @property
     def title(self) -> str:
@@ -42,17 +43,18 @@ class HostState:
             return self.folder
         if not self.connected:
             return f"{self.title} is not there: open a session, or set it up first."
-        return "  ·  ".join(word for word in (self.project, self.track or "new track", self.time) if word)
+        return "  ·  ".join(word for word in (self.project, self.track or "new track", self.where) if word)
 
     @property
-    def time(self) -> str:
-        return clock(self.position / self.sample_rate)
+    def where(self) -> str:
+        """The time, or the slot as people count."""
+        return f"slot {int(self.slot.split()[-1]) + 1}" if self.slot else clock(self.position / self.sample_rate)
 
     def target(self) -> TimelineTarget:
         """Where the user is now. Raises `DcldmError` if nobody is there."""
         if not self.connected and not self.folder:
             raise DcldmError(f"{self.title} is not there; open a session in it, or drag the clip by hand.")
-        return TimelineTarget(self.name, self.project, self.track, self.position, self.sample_rate)
+        return TimelineTarget(self.name, self.project, self.track, self.position, self.sample_rate, self.slot)
 
 
 def state_of(name: str, said: Mapping[str, Any]) -> HostState:
@@ -67,6 +69,7 @@ def state_of(name: str, said: Mapping[str, Any]) -> HostState:
             str(hello.get("track", "")),
             int(hello.get("position", 0)),
             int(hello.get("sample_rate", 48_000)),
+            slot=slot_of(str(hello.get("item", ""))),
         )
     return HostState(name)
 

@@ -537,7 +537,7 @@ class TakesPage(QWidget):
         state = self._hosts.state
         target = state.target()
         host = self._program.hosts[state.name]
-        where = state.folder or f"{target.track or 'a new track'} at {state.time}"
+        where = state.folder or f"{target.track or 'a new track'}, {state.where}"
         self.said.emit(f"Placing {_clips(len(clips))} in {state.title} …", False)
         self._background.do(
             lambda: insert(host, clips, target),

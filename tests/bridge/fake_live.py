@@ -24,6 +24,7 @@ SINCE = {  # class and member -> the first version that has it
     ("ClipSlot", "create_audio_clip"): ((11, 3, 25), (12, 0, 5)),
     ("Track", "create_take_lane"): ((12, 2, 0),),
     ("Track", "take_lanes"): ((12, 2, 0),),
+    ("Clip", "is_take_lane_clip"): ((12, 2, 0),),
 }
 LAST_BEAT = 1576800.0
 
@@ -172,8 +173,12 @@ class FakeLive:
                     raise RuntimeError("not an audio file") from error
                 self._file_path, self._start_time, self._is_arrangement_clip = path, start, arrangement
                 self._name, self._looping, self._warping, self._muted = Path(path).stem, True, True, False
-                self._gain, self._start_marker = 0.4, 0.0
+                self._gain, self._start_marker, self._pitch_coarse, self._pitch_fine = 0.4, 0.0, 0, 0.0
+                self._loop_start, self._loop_end, self._has_envelopes, self._lane = 0.0, self._seconds, False, False
 
+            loop_start, has_envelopes = settable("loop_start"), readable("has_envelopes")
+            pitch_coarse, pitch_fine = settable("pitch_coarse"), settable("pitch_fine")
+            is_take_lane_clip = property(lambda self: self._lane)
             name, looping, warping = settable("name"), settable("looping"), settable("warping")
             muted, gain, start_marker = settable("muted"), settable("gain"), settable("start_marker")
             start_time = readable("start_time")
@@ -188,8 +193,26 @@ class FakeLive:
                 return True
 
             @property
+            def loop_end(self) -> float:
+                return float(self._loop_end)
+
+            @loop_end.setter
+            def loop_end(self, value: float) -> None:
+                live.changes("set loop_end")
+                assert not self._looping and not self._warping, "in seconds, and the length, only then"
+                self._loop_end = min(value, self._seconds)
+
+            @property
+            def sample_length(self) -> int:
+                return round(self._seconds * self.sample_rate)
+
+            @property
+            def sample_rate(self) -> float:
+                return 48_000.0
+
+            @property
             def end_time(self) -> float:
-                return float(self._start_time + self._seconds * live.song._tempo / 60.0)
+                return float(self._start_time + (self._loop_end - self._loop_start) * live.song._tempo / 60.0)
 
         class ClipSlot:
             def __init__(self, track: Any) -> None:
@@ -237,7 +260,9 @@ class FakeLive:
 
             def create_audio_clip(self, path: str, beat: float, /) -> Any:
                 live.changes("create_audio_clip in a lane")
-                return add(self._clips, self._track, path, beat)
+                clip = add(self._clips, self._track, path, beat)
+                clip._lane = True
+                return clip
 
         class Track:
             def __init__(self, name: str, audio: bool = True) -> None:
@@ -278,6 +303,10 @@ class FakeLive:
             def create_audio_clip(self, path: str, beat: float, /) -> Any:
                 live.changes("create_audio_clip in the arrangement")
                 return add(self._clips, self, path, beat)
+
+            def delete_clip(self, clip: Any, /) -> None:
+                live.changes("delete_clip")
+                self._clips.remove(clip)
 
         class CuePoint:
             def __init__(self, time: float, name: str) -> None:

@@ -265,18 +265,66 @@ def test_nothing_is_written_over(rig: Rig, tmp_path: Path) -> None:
     assert second.track == "distant thunder" and len(rig.song.tracks[0].arrangement_clips) == 1
 
 
-def test_in_place_of_a_clip_keeps_it_muted(rig: Rig, tmp_path: Path) -> None:
+def test_in_place_of_a_clip_keeps_it_in_a_take_lane(rig: Rig, tmp_path: Path) -> None:
+    target = replace(rig.connect(), track="Drums")
+    (first,) = rig.host.place([make_clip(tmp_path, 0)], target)
+    drums = rig.song.tracks[0]
+    old = drums.arrangement_clips[0]
+
+    def trim(song: Any) -> None:
+        old.gain, old.loop_end, old.pitch_coarse = 0.7, 0.6, -3
+
+    rig.daw.edit(trim)
+    moved = replace(target, item=first.item, position=99)  # the clip says where, not the request
+    clips = [make_clip(tmp_path, index, "job-2") for index in range(2)]
+    for _ in range(2):  # asked for twice
+        assert len(rig.host.place(clips, moved)) == 2
+    (new,) = drums.arrangement_clips
+    before, alternate = (lane.arrangement_clips[0] for lane in drums.take_lanes)
+    assert [lane.name for lane in drums.take_lanes] == ["DC-LDM before", "DC-LDM 2"]
+    assert paths([before, new, alternate]) == [old.file_path, *(str(clip.path) for clip in clips)]
+    for clip in (before, new, alternate):
+        assert (clip.start_time, clip.end_time, clip.gain) == (old.start_time, old.end_time, 0.7)
+        assert (clip.pitch_coarse, clip.warping, clip.muted) == (-3, False, False)
+    assert len(rig.daw.live.undo) == 2 and len(rig.song.tracks) == 2
+
+
+def _warp(song: Any) -> None:
+    song.tracks[0].arrangement_clips[0].warping = True
+
+
+def _trim_the_beginning(song: Any) -> None:
+    song.tracks[0].arrangement_clips[0].loop_start = 0.1
+
+
+def _trim_before_another(song: Any) -> None:
+    song.tracks[0].arrangement_clips[0].loop_end = 0.5
+    song.tracks[0].create_audio_clip(song.tracks[0].arrangement_clips[0].file_path, 5.5)
+
+
+@pytest.mark.parametrize("edit", [_warp, _trim_the_beginning, _trim_before_another])
+def test_what_could_not_be_kept_stays_muted_and_the_new_one_lies_beneath(
+    rig: Rig, tmp_path: Path, edit: Callable[[Any], None]
+) -> None:
     target = replace(rig.connect(), track="Drums")
     (first,) = rig.host.place([make_clip(tmp_path, 0)], target)
     old = rig.song.tracks[0].arrangement_clips[0]
+    rig.daw.edit(edit)
     rig.daw.edit(lambda song: setattr(old, "gain", 0.7))
-    moved = replace(target, item=first.item, position=99)  # the clip says where, not the request
-    rig.host.place([make_clip(tmp_path, index, "job-2") for index in range(2)], moved)
+    rig.host.place([make_clip(tmp_path, index, "job-2") for index in range(2)], replace(target, item=first.item))
     takes = rig.song.tracks[1]
     new = takes.arrangement_clips[0]
     assert (takes.name, old.muted, new.muted) == ("Drums takes", True, False)
     assert (new.start_time, new.gain) == (old.start_time, 0.7)
     assert paths(takes.take_lanes[0].arrangement_clips) == [str(make_clip(tmp_path, 1, "job-2").path)]
+
+
+def test_of_tracks_with_one_name_the_selected_one_is_meant(rig: Rig, tmp_path: Path) -> None:
+    target = replace(rig.connect(), track="FX")
+    rig.daw.edit(lambda song: [setattr(song.create_audio_track(), "name", "FX") for _ in range(2)])
+    rig.song.view.selected_track = rig.song.tracks[3]
+    rig.host.place([make_clip(tmp_path, 0)], target)
+    assert [len(track.arrangement_clips) for track in rig.song.tracks] == [0, 0, 0, 1]
 
 
 def test_into_session_slots_from_the_selected_one_down(rig: Rig, tmp_path: Path) -> None:
@@ -335,8 +383,11 @@ def test_a_set_that_was_saved_meanwhile_is_still_the_one(rig: Rig, tmp_path: Pat
 
 def test_news_is_seen_in_live(rig: Rig) -> None:
     rig.connect()
-    rig.host.show(News("job", "", "progress", "variation 1: denoising"))
-    rig.until(lambda: "DC-LDM: variation 1: denoising" in rig.daw.live.shown)
+    rig.host.show(News("job", "", "progress", "variation 1: denoising", 0.43))
+    rig.until(lambda: "DC-LDM: variation 1: denoising  43%" in rig.daw.live.shown)
+    rig.host.show(News("job", "", "error", "It went wrong."))
+    rig.until(lambda: rig.daw.live.log)
+    assert rig.daw.live.shown[-1] == "DC-LDM: It went wrong." and "It went wrong." in rig.daw.live.log.pop()
 
 
 # Versions
@@ -395,6 +446,43 @@ def test_loss_duplication_and_reordering_place_once(fakes: Callable[[str], Modul
     assert rig.daw.live.violations == [] and rig.daw.live.log == []
 
 
+def test_live_dies_in_the_middle_of_a_replacement(fakes: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    rig = Rig(fakes, tmp_path)
+    target = replace(rig.connect(), track="Drums", project="")
+    (first,) = rig.host.place([make_clip(tmp_path, 0)], target)
+    drums = rig.song.tracks[0]
+    with rig.daw.lock:  # after the old one has gone from its place
+        create = type(drums).create_audio_clip
+        type(drums).create_audio_clip = lambda *_: (_ for _ in ()).throw(SystemExit("Live crashed"))
+    rig.host._timeout_seconds = 1.0
+    replaced = replace(target, item=first.item)
+    with pytest.raises(HostError, match="place"):
+        rig.host.place([make_clip(tmp_path, 0, "job-2")], replaced)
+    assert drums.arrangement_clips == () and len(drums.take_lanes[0].arrangement_clips) == 1
+    type(drums).create_audio_clip = create
+    reborn(rig, fakes, tmp_path)
+    assert len(rig.host.place([make_clip(tmp_path, 0, "job-2")], replaced)) == 1
+    assert [len(one.arrangement_clips) for one in (drums, *drums.take_lanes)] == [1, 1]
+    rig.close()
+
+
+def reborn(rig: Rig, fakes: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    """Live died; it is started again, with the set as it recovered it."""
+    assert rig.daw.dead.is_set()
+    rig.daw.close()
+    song = rig.song
+    again = Daw(fakes, tmp_path, tmp_path / "spool", rig.to_app.port)
+    with again.lock:
+        again.live.song._tracks = song._tracks
+        for track in song._tracks:  # objects of the Live that is gone
+            track.__class__ = again.live.module.Track.Track
+    rig.to_live.close()
+    rig.to_live = Link(again.port)
+    rig.host._peer = ("127.0.0.1", rig.to_live.port)
+    rig.host._timeout_seconds = 30.0
+    rig.daw = again
+
+
 @pytest.mark.parametrize("dies_in", ["create_take_lane", "create_audio_clip"])
 def test_live_dies_in_mid_placement(fakes: Callable[[str], ModuleType], tmp_path: Path, dies_in: str) -> None:
     rig = Rig(fakes, tmp_path)
@@ -404,23 +492,11 @@ def test_live_dies_in_mid_placement(fakes: Callable[[str], ModuleType], tmp_path
     rig.host._timeout_seconds = 1.0
     with pytest.raises(HostError, match="place"):
         rig.host.place(clips, target)
-    assert rig.daw.dead.is_set()
-    rig.daw.close()
-    song = rig.song  # as Live recovered it
-    again = Daw(fakes, tmp_path, tmp_path / "spool", rig.to_app.port)
-    with again.lock:
-        again.live.song._tracks = song._tracks
-        for track in song._tracks:  # objects of the Live that is gone
-            track.__class__ = again.live.module.Track.Track
-    link = Link(again.port)
-    rig.host._peer = ("127.0.0.1", link.port)
-    rig.host._timeout_seconds = 30.0
+    reborn(rig, fakes, tmp_path)
     assert len(rig.host.place(clips, target)) == 2
-    drums = again.live.song.tracks[0]
+    drums = rig.song.tracks[0]
     assert len(drums.arrangement_clips) == 1
     assert [len(lane.arrangement_clips) for lane in drums.take_lanes] == [1]
-    rig.daw = again
-    link.close()
     rig.close()
 
 
@@ -522,7 +598,9 @@ def test_from_the_program_into_live_and_again_from_the_selected_clip(
             place = ("live", hello["track"], hello["position"], RATE, project, hello["item"])
             sender.sendto(encode("/dcldm/again", "again-1", hello["file"], "", *place), ("127.0.0.1", osc.port))
         until(lambda: (job := program.session.job("again-1")) and job.state.over)
-        assert [track.name for track in daw.live.song.tracks] == ["Drums", "Drums takes", "Keys"] and clip.muted
+        drums = daw.live.song.tracks[0]
+        assert [len(one.arrangement_clips) for one in (drums, *drums.take_lanes)] == [1, 1, 1]
+        assert drums.arrangement_clips[0].start_time == clip.start_time and drums.arrangement_clips[0] is not clip
         with daw.lock:
             daw.live.song._cue_points = [SimpleNamespace(time=40.0, name="rain")]
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:  # its locators, looked at first

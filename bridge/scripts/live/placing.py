@@ -1,8 +1,9 @@
 # Part of DC-LDM Plugin; put here, and taken away again, by its own "dcldm" program.
 """Clips into the set: on an arrangement track with alternates in take lanes or on tracks beneath, or into slots.
 
-Nothing of the user's is written over: where something lies already, a track of its own is made. A clip is
-known again by its file, whose name is unique, so that asking twice places once.
+Nothing of the user's is written over: where something lies already, a track of its own is made. In place of a
+clip means on its own track where Live has take lanes and the clip can be put into one as it is; else beneath. A
+clip is known again by its file, whose name is unique, so that asking twice places once.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def _place_group(song: Live.Song.Song, group: dict[str, Any], known: dict[str, F
         return
     old = find_clip(song, group["item"])
     if old is not None:
-        _beside(song, old, group, known)
+        (_in_place if _can_be_kept(song, old, group) else _beneath)(song, old, group, known)
         return
     heard: Live.Track.Track | None = None
     for number, clip in enumerate(group["clips"], 1):
@@ -116,8 +117,57 @@ def _place_group(song: Live.Song.Song, group: dict[str, Any], known: dict[str, F
             known[clip["path"]] = _alternate(song, heard, clip, number, span)
 
 
-def _beside(song: Live.Song.Song, old: Found, group: dict[str, Any], known: dict[str, Found]) -> None:
-    """In place of a clip: at its time and as loud, on the track beneath; the old one is kept there, muted."""
+def _can_be_kept(song: Live.Song.Song, old: Found, group: dict[str, Any]) -> bool:
+    """Whether a clip can be made again in a take lane as it is, and others in its place harm nothing behind it.
+
+    All of a clip can be made again but warp markers, envelopes and fades. Live tells no script of fades, so theirs
+    are the only ones that are lost; undo brings them back. New clips come in full length, and are trimmed then.
+    """
+    clip = old.clip
+    plain = not (clip.warping or clip.looping or clip.has_envelopes or clip.loop_start > 1e-6)
+    if "lanes" not in capabilities() or not plain or not _takes_audio(old.track):
+        return False
+    seconds = [one["seconds"] for one in group["clips"]]
+    span = (clip.start_time, clip.start_time + _beats(song, max(seconds)))
+    return _free([one for one in old.track.arrangement_clips if one != clip], span)
+
+
+def _in_place(song: Live.Song.Song, old: Found, group: dict[str, Any], known: dict[str, Found]) -> None:
+    """In place of a clip, on its track: the first takes its position, length and gain; it is kept in a take lane."""
+    start = old.clip.start_time
+
+    def span(seconds: float) -> tuple[float, float]:
+        return start, start + _beats(song, seconds)
+
+    for number, clip in enumerate(group["clips"], 1):
+        if clip["path"] in known:
+            continue
+        if number == 1:
+            if not old.clip.is_take_lane_clip:  # else Live went away in the middle of this
+                whole = old.clip.sample_length / old.clip.sample_rate
+                kept = _into_lane(old.track, LANE + "before", old.clip.file_path, span(whole))
+                _resemble(kept, old.clip)
+                kept.name = old.clip.name
+                old.track.delete_clip(old.clip)
+                old = Found(kept, old.track, old.item)
+            found = _create(old.track, clip, start)
+        else:
+            found = _alternate(song, old.track, clip, number, span(clip["seconds"]))
+        _resemble(found.clip, old.clip)
+        known[clip["path"]] = found
+
+
+def _resemble(clip: Live.Clip.Clip, old: Live.Clip.Clip) -> None:
+    """Give a new clip the gain, pitch and length of another that is not warped: its end is in seconds."""
+    clip.looping = False
+    clip.warping = False
+    clip.gain = old.gain
+    clip.pitch_coarse, clip.pitch_fine = old.pitch_coarse, old.pitch_fine
+    clip.loop_end = old.loop_end  # Live holds it to the end of the file
+
+
+def _beneath(song: Live.Song.Song, old: Found, group: dict[str, Any], known: dict[str, Found]) -> None:
+    """Beneath a clip that has to stay as it is, but muted: at its time and as loud, on a track of its own."""
     heard: Live.Track.Track | None = None
     shift = old.clip.start_time - _beats(song, group["clips"][0]["at"])
     for number, clip in enumerate(group["clips"], 1):
@@ -149,13 +199,17 @@ def _alternate(
         found = _create(track, clip, span[0])
         found.clip.muted = True
         return found
-    name = LANE + str(number)
-    lane = next((one for one in heard.take_lanes if one.name == name and _free(one.arrangement_clips, span)), None)
-    if lane is None:
-        lane = heard.create_take_lane()
-        lane.name = name
-    made = _made(clip, lambda path: lane.create_audio_clip(path, span[0]))
+    made = _made(clip, lambda path: _into_lane(heard, LANE + str(number), path, span))
     return Found(made, heard, item_of(made))
+
+
+def _into_lane(track: Live.Track.Track, name: str, path: str, span: tuple[float, float]) -> Live.Clip.Clip:
+    """A file into the take lane of this name, or into a new one where something lies there already."""
+    lane = next((one for one in track.take_lanes if one.name == name and _free(one.arrangement_clips, span)), None)
+    if lane is None:
+        lane = track.create_take_lane()
+        lane.name = name
+    return lane.create_audio_clip(path, span[0])
 
 
 def _into_slots(song: Live.Song.Song, slot: tuple[int, int], group: dict[str, Any], known: dict[str, Found]) -> None:
@@ -256,7 +310,9 @@ def _takes_audio(track: Live.Track.Track) -> bool:
 
 def _track_for(song: Live.Song.Song, name: str, title: str, span: tuple[float, float]) -> Live.Track.Track:
     """The track of this name, if nothing would be written over there; else a new one beneath it."""
-    wanted: Live.Track.Track | None = next((one for one in song.tracks if name and one.name == name), None)
+    named = [one for one in song.tracks if name and one.name == name]
+    selected = song.view.selected_track
+    wanted: Live.Track.Track | None = selected if selected in named else next(iter(named), None)
     if wanted is None:
         return _named_track(song, name or title, span)
     if _takes_audio(wanted) and _free(wanted.arrangement_clips, span):

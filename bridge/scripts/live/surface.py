@@ -156,6 +156,8 @@ class Surface:
             self._write_locators()
         elif address == "/dcldm/news":
             self._c_instance.show_message(text[:200])
+            if arguments[1:] == ["error"]:  # the status bar forgets it
+                self._log(text)
         elif address == "/dcldm/ping":
             self._hello()
 
