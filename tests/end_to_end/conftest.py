@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,7 @@ MODEL = "tone"  # at once, where no test asks for a real one
 SESSION, RATE = "sess", 48_000
 TRACKS = ("Dialogue", "AI Clips")
 PATIENCE_SECONDS = 180.0  # the machine may be busy with other work
-PROGRAMS = ("ardour", "ardour7-lua", "ardour7-export", "Xvfb", "xdotool")
+PROGRAMS = ("ardour", "ardour7-lua", "ardour7-export", "Xvfb", "xdotool", "import")
 MISSING = [name for name in PROGRAMS if shutil.which(name) is None]
 
 SUPERCLOCK_PER_SECOND = 282_240_000  # the unit of times in Ardour 7's session files
@@ -117,10 +117,11 @@ class Events:
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def read(self, stream: IO[str]) -> None:
-        for line in stream:
-            with self.changed:
-                self.lines.append(json.loads(line))
-                self.changed.notify_all()
+        with stream:
+            for line in stream:
+                with self.changed:
+                    self.lines.append(json.loads(line))
+                    self.changed.notify_all()
 
     def wait(self, what: str, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         def found() -> dict[str, Any] | None:
@@ -166,10 +167,10 @@ def is_over(line: dict[str, Any], job_id: str = "") -> bool:
 
 @contextmanager
 def process(
-    command: list[str], log: Path, environment: dict[str, str], **options: Any
+    command: Sequence[str | Path], log: Path, environment: dict[str, str], **options: Any
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process with its output in a file; ended, if need be killed, in the end."""
-    with log.open("wb") as output:
+    with log.open("ab") as output:
         running = subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, **options
         )
@@ -201,14 +202,18 @@ def x_server(log: Path, environment: dict[str, str]) -> Iterator[str]:
 
 
 class Studio:
-    """The two programs, as their user has them: Ardour by OSC, keys and a probe; ours by OSC and its log."""
+    """Ardour and a program of ours, as their user has them: one by OSC, keys and a probe; ours by OSC and its log."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tracks: Sequence[str] = TRACKS) -> None:
         self.folder = folder
         self.home = folder / "dcldm"
         self.app_port, self.ardour_port = free_port(), free_port()
         self.events = Events()
         self.slots: list[int] = []
+        self.serve: subprocess.Popen[str] | None = None
+        self.daw: subprocess.Popen[bytes] | None = None
+        self._tracks = tracks
+        self._stack = ExitStack()
         config = folder / "cfg" / "ardour7"
         self.environment = {
             **os.environ,
@@ -226,6 +231,43 @@ class Studio:
         (self.home / "settings.toml").write_text(f'model = "{MODEL}"\n')
         self._config = config
 
+    def start_screen(self) -> None:
+        self.environment["DISPLAY"] = self._stack.enter_context(x_server(self.folder / "xvfb.log", self.environment))
+
+    def start(self, name: str, *command: str | Path) -> subprocess.Popen[bytes]:
+        """A program that is ended, if need be killed, in the end. Its output is added to a file."""
+        return self._stack.enter_context(process(list(command), self.folder / f"{name}.log", self.environment))
+
+    def start_serve(self) -> None:
+        self.serve = serve = subprocess.Popen(
+            [sys.executable, "-m", "dcldm_plugin", "serve", "--home", self.home, "--port", str(self.app_port)],
+            env=self.environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert serve.stderr is not None
+        reader = threading.Thread(target=self.events.read, args=(serve.stderr,))
+        reader.start()
+        self._stack.callback(reader.join)
+        self._stack.callback(stop, serve)
+        self.events.wait("start", lambda line: line["event"] == "started" and line["pid"] == serve.pid)
+
+    def start_ardour(self) -> None:
+        """Until the program hears of it."""
+        self.daw = self.start("ardour", "ardour", "--no-announcements", "--no-splash", self.session_folder)
+        wait_until("a heartbeat from Ardour", lambda: self.ask("/dcldm/ping")["hosts"]["ardour"]["connected"])
+
+    def kill(self, running: subprocess.Popen[Any]) -> None:
+        """What a crash is to the others."""
+        running.kill()
+        running.wait(PATIENCE_SECONDS)
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def wait_until(self, what: str, found: Callable[[], Any]) -> Any:
+        return wait_until(what, found)
+
     def run(self, *command: str | Path) -> None:
         subprocess.run(command, env=self.environment, check=True, capture_output=True)
 
@@ -240,7 +282,7 @@ class Studio:
     def make_session(self) -> None:
         script = self.folder / "make_session.lua"
         script.write_text(MAKE_SESSION)
-        self.run("ardour7-lua", script, self.session_folder, SESSION, str(RATE), *TRACKS)
+        self.run("ardour7-lua", script, self.session_folder, SESSION, str(RATE), *self._tracks)
 
     def ask(self, address: str, *arguments: str | float | None) -> dict[str, Any]:
         return ask(self.app_port, address, *arguments)
@@ -299,10 +341,12 @@ class Studio:
         self.xdotool("windowfocus", "--sync", found)
         return found
 
-    def action(self, number: int, title: str, *fields: str, previous_choice: tuple[float, float] | None = None) -> None:
+    def action(
+        self, number: int, title: str, *fields: str, place: tuple[float, float] = (0.0, 0.0), choice: Sequence[str] = ()
+    ) -> None:
         """Open the dialog of one of our actions, fill in its first fields, press OK.
 
-        `previous_choice`: where in the window, as fractions, the list is whose choice is to move up by one.
+        `place`: where in the window, as fractions, a list is in which keys then make a `choice`.
         """
         self.send("/access_action", f"LuaAction/script-{self.slots[number]}")
         window = self.window(f"^{title}")
@@ -310,15 +354,13 @@ class Studio:
             self.xdotool("key", "ctrl+a")
             self.xdotool("type", "--delay", "20", text)
             self.xdotool("key", "Tab")
-        if previous_choice is not None:
+        if choice:
             shape = dict(row.split("=") for row in self.xdotool("getwindowgeometry", "--shell", window).splitlines())
-            x, y = (
-                int(part * int(shape[side])) for part, side in zip(previous_choice, ("WIDTH", "HEIGHT"), strict=True)
-            )
+            x, y = (int(part * int(shape[side])) for part, side in zip(place, ("WIDTH", "HEIGHT"), strict=True))
             self.xdotool("mousemove", "--window", window, str(x), str(y), "click", "1")
-            time.sleep(0.5)
-            self.xdotool("key", "Up")
-            self.xdotool("key", "Return")
+            for key in (*choice, "Return"):
+                time.sleep(0.5)
+                self.xdotool("key", key)
             time.sleep(0.5)
         self.screenshot(self.folder / f"dialog-{number}.png")
         self.xdotool("key", "alt+o")
@@ -331,8 +373,7 @@ class Studio:
         return str(line["id"])
 
     def screenshot(self, path: Path) -> None:
-        if shutil.which("import"):
-            subprocess.run(["import", "-window", "root", str(path)], env=self.environment, check=False, timeout=60)
+        subprocess.run(["import", "-window", "root", str(path)], env=self.environment, check=False, timeout=60)
 
     def save(self) -> None:
         before = self.session_file.stat().st_mtime_ns
@@ -409,40 +450,39 @@ def samples(time_text: str) -> int:
     return count
 
 
+@pytest.fixture
+def bare_studio(tmp_path: Path) -> Iterator[Studio]:
+    """A session with one track and our scripts; nothing is started. Skips where Ardour is not installed."""
+    if MISSING:
+        pytest.skip(f"not installed: {', '.join(MISSING)}")
+    one = Studio(tmp_path, ("AI Clips",))
+    one.install()
+    one.make_session()
+    yield one
+    one.close()
+
+
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     """Both programs, connected, with an empty session of two tracks. Skips where they are not installed."""
     if MISSING:
         pytest.skip(f"not installed: {', '.join(MISSING)}")
     one = Studio(tmp_path_factory.mktemp("studio"))
-    one.install()
-    one.make_session()
-    with ExitStack() as stack:
-        serve = stack.enter_context(
-            subprocess.Popen(
-                [sys.executable, "-m", "dcldm_plugin", "serve", "--home", one.home, "--port", str(one.app_port)],
-                env=one.environment,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
-        assert serve.stderr is not None
-        reader = threading.Thread(target=one.events.read, args=(serve.stderr,))
-        reader.start()
-        stack.callback(reader.join)
-        stack.callback(stop, serve)
-        one.events.wait("start", lambda line: line["event"] == "started")
-        one.environment["DISPLAY"] = stack.enter_context(x_server(one.folder / "xvfb.log", one.environment))
-        command = ["ardour", "--no-announcements", "--no-splash", str(one.session_folder)]
-        daw = stack.enter_context(process(command, one.folder / "ardour.log", one.environment))
-        wait_until("a heartbeat from Ardour", lambda: one.ask("/dcldm/ping")["hosts"]["ardour"]["connected"])
+    try:
+        one.install()
+        one.make_session()
+        one.start_serve()
+        one.start_screen()
+        one.start_ardour()
         yield one
         one.screenshot(one.folder / "timeline.png")
         one.save()
         one.send("/access_action", "Common/Quit")
+        assert one.daw is not None and one.serve is not None
         # All is saved by then; in its last step Ardour 7.3 now and then cancels a thread that has ended already.
-        assert daw.wait(PATIENCE_SECONDS) in (0, -signal.SIGSEGV)
-        serve.terminate()
-        assert serve.wait(PATIENCE_SECONDS) == 0
-        reader.join()
-        assert one.events.lines[-1]["event"] == "stopped"
+        assert one.daw.wait(PATIENCE_SECONDS) in (0, -signal.SIGSEGV)
+        one.serve.terminate()
+        assert one.serve.wait(PATIENCE_SECONDS) == 0
+    finally:
+        one.close()
+    assert one.events.lines[-1]["event"] == "stopped"

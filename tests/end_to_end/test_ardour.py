@@ -6,7 +6,9 @@ another as a user's day would.
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -98,7 +100,7 @@ def test_a_prompt_typed_at_the_playhead_lands_there_with_its_alternates(studio: 
 def test_the_next_take_is_one_action_away(studio: Any) -> None:
     first, second = at(studio.regions(), POSITION)
     studio.select_region(first.id)
-    studio.action(VARY, "Vary the selected region", previous_choice=(0.76, 0.66))  # where the list of controls is
+    studio.action(VARY, "Vary the selected region", place=(0.76, 0.66), choice=["Up"])  # where the list of controls is
     time.sleep(1.0)
     assert {one.id for one in studio.regions() if one.muted} == {first.id}
     assert second.id not in {one.id for one in studio.regions() if one.muted}
@@ -245,6 +247,49 @@ def test_a_cue_sheet_is_spotted_and_its_errors_are_named(studio: Any) -> None:
     assert foley == [40 * RATE + RATE // 25, 42 * RATE]
 
 
+def test_a_button_makes_what_is_selected_anew(studio: Any) -> None:
+    (old,) = (one for one in studio.regions() if one.track == "Hits")
+    studio.select_region(old.id)
+
+    def heard_of() -> bool:
+        hello = studio.ask("/dcldm/ping")["hosts"]["ardour"]["sessions"][SESSION]
+        return bool((hello["item"], hello["file"]) == (old.id, old.path))
+
+    studio.wait_until("the selection", heard_of)
+    job = studio.ask("/dcldm/selected/regenerate", 1.0)["id"]  # as TouchOSC sends
+    studio.finished(job)
+    new, kept = at([one for one in studio.regions() if one.track == "Hits"], old.position)
+    assert (kept.id, kept.muted, new.muted, new.length) == (old.id, True, False, old.length)
+
+
+def test_a_program_that_dies_in_mid_placement_is_followed_by_one_that_goes_on(studio: Any) -> None:
+    """The clips are placed by an Ardour that nobody hears; the last run then goes on from its dialog."""
+    first = 2_000_003
+    studio.lua(
+        f"""
+        local from, to = Temporal.timepos_t ({first}), Temporal.timepos_t ({first} + 48000)
+        local range = Session:locations ():add_range (from, to)
+        range:set_name ("die: hail")"""
+    )
+    before = len(studio.events.lines)
+    studio.action(SPOT, "Spot cues", "die: ", "1", "2")
+    studio.window("^DC-LDM: Spot cues")
+    studio.xdotool("key", "alt+o")
+    job = studio.new_job(before)
+    os.kill(studio.daw.pid, signal.SIGSTOP)
+    studio.wait_until("what is to be placed", (studio.home / "spool" / "ardour" / "place.txt").exists)
+    studio.kill(studio.serve)
+    os.kill(studio.daw.pid, signal.SIGCONT)
+    studio.wait_until("the clips", lambda: len(at(studio.regions(), first)) == 2)
+    studio.start_serve()
+    studio.wait_until("Ardour", lambda: studio.ask("/dcldm/ping")["hosts"]["ardour"]["connected"])
+    studio.action(SPOT, "Spot cues", place=(0.76, 0.46), choice=["Down", "Down", "Down"])
+    studio.wait_until("the end", lambda: studio.ask("/dcldm/status", job)["status"] == "done")
+    assert len(studio.placements(job)) == 2
+    heard, muted = at(studio.regions(), first)
+    assert not heard.muted and muted.muted
+
+
 def test_errors_come_up_inside_ardour(studio: Any) -> None:
     reply = studio.ask("/dcldm/generate", "never", "rain", 1e6, 1, "", "", *place(TRACK, 0))
     assert reply["status"] == "error"
@@ -270,3 +315,19 @@ def test_each_step_has_a_name_and_the_mixer_plays_what_was_made(studio: Any) -> 
     part = mix[hit.position - LAG_SAMPLES : hit.position + len(clip) + LAG_SAMPLES, 0]
     lag, score = best_lag(part, clip)
     assert lag == 0 and score > 0.99
+
+
+def test_an_ardour_that_dies_is_given_its_clips_once_more(studio: Any) -> None:
+    studio.save()
+    studio.ask("/dcldm/generate", "lost", "a door", 1.0, 1, 3, "", *place("Lost", 3_000_000))
+    studio.finished("lost")
+    studio.kill(studio.daw)  # before anything of it was saved
+    studio.wait_until("silence", lambda: not studio.ask("/dcldm/ping")["hosts"]["ardour"]["connected"])
+    refused = studio.ask("/dcldm/choose", "lost", 0)
+    assert refused["status"] == "error" and "open that session" in refused["error"]
+    studio.start_ardour()
+    assert [one for one in studio.regions() if one.track == "Lost"] == []
+    for _ in range(2):
+        studio.ask("/dcldm/place", "lost")
+        studio.wait_until("its end", lambda: studio.ask("/dcldm/status", "lost")["status"] == "done")
+    assert [one.position for one in studio.regions() if one.track == "Lost"] == [3_000_000]

@@ -18,14 +18,23 @@ function factory ()
   local shown                              -- job id -> what was said of it last
   local window, cancelled                  -- progress; jobs that were cancelled by it
 
+  local function selected ()               -- the region that is selected, by its id, and the file that it plays
+    local regions = Editor:get_selection ().regions:regionlist ()
+    for region in regions:iter () do
+      if not region:to_audioregion ():isnil () then return id_of (region), file_of (region) end
+    end
+    return "", ""
+  end
+
   local function hello ()
     config = read_config ()
     app = config and program (config)
     if not app then return end
     local version = ARDOUR.user_config_directory (-1):match ("(%d+)%D*$") or ""
-    app:send ("/dcldm/hello", "ssisssd", "ardour", Session:name (), Session:nominal_sample_rate (),
+    local item, file = selected ()
+    app:send ("/dcldm/hello", "ssisssdss", "ardour", Session:name (), Session:nominal_sample_rate (),
       "Ardour " .. version, ARDOUR.LuaAPI.build_filename (Session:path (), "interchange", Session:name (), "audiofiles"),
-      selected_track (), Session:transport_sample ())
+      selected_track (), Session:transport_sample (), item, file)
   end
 
   local function confirm (clip, region, track)
