@@ -10,6 +10,7 @@ from typing import Any
 from bridge.host import Host
 from bridge.osc import Peer
 from bridge.spotting import Plan, Run, Spotting, make_plan
+from bridge.table import CHECK, CUES, STATUS
 from bridge.telling import Telling
 from dcldm_plugin.cues import Defaults, read_sheet
 from dcldm_plugin.errors import DcldmError, InvalidInput
@@ -17,7 +18,6 @@ from dcldm_plugin.jobs import JobState
 from dcldm_plugin.timecode import FrameRate, frame_rate, timecode
 from dcldm_plugin.types import GenerationRequest, TimelineTarget
 
-CUES, CHECK = "/dcldm/cues", "/dcldm/cues/check"
 SHOWN_ROWS = 30  # of a preview, in a reply
 ASKED_ROWS = 12  # in a dialog of the DAW
 CHECKED = 20  # plans that are kept until somebody says go
@@ -83,7 +83,7 @@ class CueApi:
         """Answer for a run; whether there is one of that name."""
         run = self._spotting.run(id)
         if run is not None:
-            self._telling.reply(peer, "/dcldm/status", id, run.status, **_report(run))
+            self._telling.reply(peer, STATUS, id, run.status, **_report(run))
         return run is not None
 
     def cancel(self, id: str) -> bool:

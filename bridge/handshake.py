@@ -7,6 +7,7 @@ import socket
 import time
 
 from bridge.osc import HOST, decode, encode
+from bridge.table import PING
 from dcldm_plugin.errors import InvalidInput
 
 ASK_SECONDS = 0.5
@@ -19,7 +20,7 @@ def wait_for(host: str, port: int, seconds: float) -> str | None:
         asker.settimeout(ASK_SECONDS)
         while time.monotonic() < deadline:
             try:
-                asker.sendto(encode("/dcldm/ping"), (HOST, port))
+                asker.sendto(encode(PING), (HOST, port))
                 [(_, [text])] = decode(asker.recv(65_535))
                 found = json.loads(text)["hosts"][host]["sessions"]
             except (OSError, ValueError, KeyError, InvalidInput):  # no program, or none that knows this host

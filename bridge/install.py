@@ -21,6 +21,7 @@ from bridge.ardour import spool_folder
 from bridge.deposit import check_ours, check_sum, numbers, write
 from bridge.handshake import wait_for
 from bridge.host import HostError
+from bridge.osc import check_port
 from bridge.running import ardour_runs
 from bridge.spool import lines
 from dcldm_plugin import __version__, settings
@@ -141,26 +142,25 @@ def install_main(arguments: Sequence[str]) -> int:
         return install_ucs(arguments[1:])
     options = _parser("install").parse_args(arguments)
     known = settings.load(options.home)
-    if options.host != "ardour":
-        return _install_scripts(options, known)
-    config = (options.config or find_config()).absolute()
-    port = options.port or known.osc_port
-    if not 1024 <= port <= 65_535:
-        raise InvalidInput("The port must be a whole number from 1024 to 65535.")
-    record = install(config, spool_folder(known.home), port)
-    for name in record.files:
-        print(config / name)
-    if record.slots:
-        print(config / UI_SCRIPTS)
-        print(
-            "Start Ardour: our three actions, each beginning with `DC-LDM`, are in its menu Edit, Lua Scripts. "
-            "Leave `dcldm serve` running beside it."
-        )
+    port = check_port(options.port or known.osc_port)
+    if options.host == "ardour":
+        _install_ardour(options, known, port)
     else:
-        print(
-            "One step is left to you. In Ardour: Edit, Lua Scripts, Script Manager; add "
-            "the scripts that begin with `DC-LDM`: `Clips and news` as a callback, the others as actions."
+        installer = _SCRIPTED[options.host][0]
+        for path in installer.install(_folder(options), known, port):
+            print(path)
+        print(installer.STEPS, end=" ")
+    print("Leave `dcldm serve`, or the window, running beside it.", flush=True)
+    if options.wait <= 0:
+        print(f"Then `dcldm install {options.host} --wait 60` tells whether it answers.")
+        return 0
+    answered = wait_for(options.host, port, options.wait)
+    if answered is None:
+        raise HostError(
+            f"Nothing was heard within {options.wait:g} s. The scripts are in place: do the step above, see that "
+            "`dcldm serve` or the window runs, and try again."
         )
+    print(f"{answered} answers: it works.")
     return 0
 
 
@@ -192,7 +192,7 @@ def _parser(command: str) -> Parser:
     )
     if command == "install":
         parser.add_argument("--port", type=int, help="UDP port that `dcldm serve` listens on")
-        parser.add_argument("--wait", type=float, default=0.0, metavar="S", help="wait S seconds for REAPER or Live")
+        parser.add_argument("--wait", type=float, default=0.0, metavar="S", help="wait S seconds until the DAW answers")
     return parser
 
 
@@ -211,26 +211,22 @@ def _folder(options: Namespace) -> Path:
     return found.absolute()
 
 
-def _install_scripts(options: Namespace, known: settings.Settings) -> int:
-    """REAPER or Live: write, say what is left to do, and see whether the DAW answers."""
-    installer = _SCRIPTED[options.host][0]
-    port = options.port or known.osc_port
-    if not 1024 <= port <= 65_535:
-        raise InvalidInput("The port must be a whole number from 1024 to 65535.")
-    for path in installer.install(_folder(options), known, port):
-        print(path)
-    print(installer.STEPS, "Leave `dcldm serve`, or the window, running beside it.", flush=True)
-    if options.wait <= 0:
-        print(f"Then `dcldm install {options.host} --wait 60` tells whether it answers.")
-        return 0
-    answered = wait_for(options.host, port, options.wait)
-    if answered is None:
-        raise HostError(
-            f"Nothing was heard within {options.wait:g} s. The scripts are in place: do the step above, see that "
-            "`dcldm serve` or the window runs, and try again."
+def _install_ardour(options: Namespace, known: settings.Settings, port: int) -> None:
+    config = (options.config or find_config()).absolute()
+    record = install(config, spool_folder(known.home), port)
+    for name in record.files:
+        print(config / name)
+    if record.slots:
+        print(config / UI_SCRIPTS)
+        print(
+            "Start Ardour: our three actions, each beginning with `DC-LDM`, are in its menu Edit, Lua Scripts.", end=" "
         )
-    print(f"{answered} answers: it works.")
-    return 0
+    else:
+        print(
+            "One step is left to you. In Ardour: Edit, Lua Scripts, Script Manager; add the scripts that begin with "
+            "`DC-LDM`: `Clips and news` as a callback, the others as actions.",
+            end=" ",
+        )
 
 
 def _config_parent() -> Path:

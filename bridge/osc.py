@@ -67,6 +67,13 @@ def _not_the_parser(record: logging.LogRecord) -> bool:
     return "pythonosc" not in record.pathname
 
 
+def check_port(port: int, *, or_any: bool = False) -> int:
+    """The port itself, if we may listen there; with `or_any` also 0, for any free one. Raises `InvalidInput`."""
+    if not 1024 <= port <= 65_535 and not (or_any and port == 0):
+        raise InvalidInput(f"The port must be {'0 or ' if or_any else ''}a whole number from 1024 to 65535.")
+    return port
+
+
 class OscSocket:
     """A bound socket and the one thread that reads it."""
 

@@ -13,11 +13,10 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from bridge.osc import OscSocket
+from bridge.osc import OscSocket, check_port
 from bridge.program import open_socket, running
 from dcldm_plugin import __version__
 from dcldm_plugin.commands import Parser, log_file
-from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.jobs import JobState
 from dcldm_plugin.session import ClipReady, JobChanged, JobProgress, SessionEvent
 from dcldm_plugin.settings import Settings, load, only_instance
@@ -29,9 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--port", type=int, metavar="N", help="UDP port on 127.0.0.1; 0 for any free one")
     options = parser.parse_args(arguments)
     settings = load(options.home)
-    port = settings.osc_port if options.port is None else options.port
-    if port != 0 and not 1024 <= port <= 65_535:
-        raise InvalidInput("The port must be 0 or a whole number from 1024 to 65535.")
+    port = settings.osc_port if options.port is None else check_port(options.port, or_any=True)
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())

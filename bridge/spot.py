@@ -1,4 +1,4 @@
-"""`dcldm spot SHEET.csv`: a cue sheet looked at, or rendered and placed.
+"""`dcldm spot [SHEET.csv]`: a cue sheet, or the locators of a Live set, looked at, or rendered and placed.
 
 It speaks OSC to the program that runs, and starts one for the time of the run if there is none: so both ways
 are one, and whoever looks at the window sees the run there.
@@ -17,10 +17,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from bridge.cue_api import CHECK, CUES
 from bridge.osc import HOST, decode, encode
 from bridge.program import open_socket, running
 from bridge.spotting import run_name
+from bridge.table import CHECK, CUES, PING, STATUS
 from dcldm_plugin.commands import Parser, log_file
 from dcldm_plugin.errors import DcldmError, InvalidInput
 from dcldm_plugin.settings import Settings, instance_runs, load, only_instance
@@ -37,23 +37,30 @@ def main(arguments: Sequence[str]) -> int:
     """Spot a cue sheet; the same call again goes on where it was. Raises `DcldmError`."""
     options = _parser().parse_args(arguments)
     settings = load(options.home)
-    sheet = str(options.sheet)
+    if options.sheet is None and not options.host:
+        raise InvalidInput(
+            "Name a cue sheet (SHEET.csv); or with --host live spot the locators of the set that is open."
+        )
+    sheet = str(options.sheet or "")
     run_id = _run_id(options)
     values = (options.host, options.project, 0, options.fps, options.start, options.track)
     defaults = (options.seconds, options.variations, options.snap, options.model)
     with _program(settings, options) as port, _Client(port) as client:
         client.wait_for_host(options.host)
-        if options.check:
+        if options.check or not sheet:
             looked = client.ask(CHECK, run_id, sheet, *values, *defaults)
-            _print_check(looked, options.json)
-            return 2 if looked["errors"] else 0
+            wrong = bool(looked["errors"]) and not options.leave_out
+            if options.check or wrong or not looked["cues"]:
+                _print_check(looked, options.json)
+                return 2 if looked["errors"] else 0
         client.ask(CUES, run_id, sheet, *values, *defaults, int(options.leave_out))
         return _follow(client, run_id, options.json)
 
 
 def _parser() -> Parser:
     parser = Parser("spot", "Make and place a sound for every row of a cue sheet (CSV). The same call again goes on.")
-    parser.add_argument("sheet", type=_path, metavar="SHEET.csv", help="with at least the columns time and prompt")
+    columns = "with at least the columns time and prompt; without it, the locators of --host live"
+    parser.add_argument("sheet", type=_path, nargs="?", metavar="SHEET.csv", help=columns)
     parser.add_argument("--check", action="store_true", help="say what would be done, and do nothing")
     parser.add_argument("--host", default="", metavar="NAME", help="place the clips there, as ardour or reaper")
     parser.add_argument("--project", default="", metavar="NAME", help="which of several open sessions")
@@ -135,7 +142,7 @@ class _Client:
         """Wait a moment for the heartbeat of a DAW that has one."""
         deadline = time.monotonic() + HOST_SECONDS
         while host and time.monotonic() < deadline:
-            said = self.ask("/dcldm/ping")["hosts"].get(host)
+            said = self.ask(PING)["hosts"].get(host)
             if said is None or said.get("connected", True):
                 return
             time.sleep(0.5)
@@ -159,7 +166,7 @@ def _follow(client: _Client, run_id: str, as_json: bool) -> int:
     while True:
         answer = client.next()
         if answer is None:
-            answer = ("", client.ask("/dcldm/status", run_id))
+            answer = ("", client.ask(STATUS, run_id))
         _, reply = answer
         if reply.get("id") != run_id or "rendered" not in reply:
             if time.monotonic() - silent > PATIENCE_SECONDS:

@@ -84,8 +84,8 @@ class Run:
 Listener = Callable[[Run], None]
 
 
-def run_name(sheet: Path, host: str, project: str) -> str:
-    """One name for a sheet in a project: spotted again, it is the same run."""
+def run_name(sheet: Path | None, host: str, project: str) -> str:
+    """One name for a sheet in a project, None for the project's own markers: spotted again, it is the same run."""
     return hashlib.sha256(f"{sheet}\n{host}\n{project}".encode()).hexdigest()[:32]
 
 

@@ -14,7 +14,7 @@ from PyQt6.QtCore import QSettings, Qt, QTimer
 from PyQt6.QtGui import QGuiApplication
 from PyQt6.QtWidgets import QApplication
 
-from bridge.osc import OscSocket
+from bridge.osc import OscSocket, check_port
 from bridge.program import open_socket, running
 from dcldm_plugin.commands import Parser, log_file
 from dcldm_plugin.errors import DcldmError, InvalidInput
@@ -32,9 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--port", type=int, metavar="N", help="UDP port on 127.0.0.1; 0 for any free one")
     options = parser.parse_args(arguments)
     settings = load(options.home)
-    port = settings.osc_port if options.port is None else options.port
-    if port != 0 and not 1024 <= port <= 65_535:
-        raise InvalidInput("The port must be 0 or a whole number from 1024 to 65535.")
+    port = settings.osc_port if options.port is None else check_port(options.port, or_any=True)
     _check_screen()
     with ExitStack() as stack:
         stack.enter_context(only_instance(settings))

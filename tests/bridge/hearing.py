@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from bridge.api import TABLE
 from bridge.arguments import read
 from bridge.host import Hello, Host, Placed, PlacingFailed
 from bridge.osc import Peer
+from bridge.table import CUES, FAILED, HELLO, PLACED, TABLE
 
-WORDS = ("/dcldm/hello", "/dcldm/placed", "/dcldm/failed")
+WORDS = (HELLO, PLACED, FAILED)
 
 
 class Hearing:
@@ -24,7 +24,7 @@ class Hearing:
         self.repeat = 1
 
     def receive(self, address: str, arguments: Sequence[Any], peer: Peer) -> None:
-        if address.startswith("/dcldm/cues"):
+        if address.startswith(CUES):
             self.messages.append((address, {"arguments": list(arguments)}))
             return
         row = next(row for row in TABLE if row.address == address)
@@ -32,18 +32,17 @@ class Hearing:
         self.messages.append((address, dict(values)))
         if values.pop("host", "") != self.host.name or address not in WORDS:
             return
-        if address == "/dcldm/placed" and self.lose:
+        if address == PLACED and self.lose:
             self.lose -= 1
             return
         for _ in range(self.repeat):
-            match address:
-                case "/dcldm/hello":
-                    self.host.hear(Hello(**values))
-                case "/dcldm/placed":
-                    job, clip = values["id"], values["clip"]
-                    self.host.hear(Placed(job, clip, values["item"], values["track"], values["position"]))
-                case "/dcldm/failed":
-                    self.host.hear(PlacingFailed(values["id"], values["sentence"]))
+            if address == HELLO:
+                self.host.hear(Hello(**values))
+            elif address == PLACED:
+                job, clip = values["id"], values["clip"]
+                self.host.hear(Placed(job, clip, values["item"], values["track"], values["position"]))
+            else:
+                self.host.hear(PlacingFailed(values["id"], values["sentence"]))
 
     def of(self, address: str) -> list[dict[str, Any]]:
         return [values for known, values in list(self.messages) if known == address]

@@ -5,17 +5,19 @@ import math
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bridge.api import TABLE, Api, markdown
+from bridge.api import Api
 from bridge.arguments import read
 from bridge.folder import FolderHost
 from bridge.host import Hello, Host, HostWord, News, Placed, PlacingFailed
 from bridge.osc import OscSocket, decode, encode
 from bridge.spotting import Spotting
+from bridge.table import TABLE, markdown
 from dcldm_plugin.engine.process import EngineProcess
 from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.jobs import JobStore
@@ -37,6 +39,8 @@ class Notebook(Host):
         self.news: list[News] = []
         self.chosen: list[str] = []
         self.media: Path | None = None
+        self.targets: list[TimelineTarget] = []
+        self.session: Hello | None = None
 
     def folder(self, target: TimelineTarget) -> Path | None:
         return self.media
@@ -44,7 +48,11 @@ class Notebook(Host):
     def choose(self, clips: Sequence[Clip], index: int, target: TimelineTarget) -> None:
         self.chosen.append(clips[index].id)
 
+    def open_sessions(self) -> Mapping[str, Hello]:
+        return {} if self.session is None else {self.session.project: self.session}
+
     def place(self, clips: Sequence[Clip], target: TimelineTarget) -> Sequence[Placement]:
+        self.targets.append(target)
         return [Placement(clip.id, self.name, "item", target.track, target.position) for clip in clips]
 
     def hear(self, word: HostWord) -> None:
@@ -218,7 +226,7 @@ def test_cancel(client: Client) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ((), "'id' is missing"),
+        ((), "'prompt' is missing"),
         (("job-1",), "'prompt' is missing"),
         (("job-1", ""), "'prompt' is missing"),
         (("job-1", "   "), "empty"),
@@ -356,6 +364,40 @@ def test_clips_are_placed_again_and_another_one_is_chosen(client: Client, notebo
     ask_until_over(client, "/dcldm/generate", "job-2", "rain", 0.5)
     assert "no place on a timeline" in client.ask("/dcldm/place", "job-2")["error"]
     assert "on no timeline" in client.ask("/dcldm/choose", "job-2", 0)["error"]
+
+
+def test_without_an_id_and_a_place_it_is_a_new_job_where_the_user_is(client: Client, notebook: Notebook) -> None:
+    """As QLab and TouchOSC send: always the same message."""
+    notebook.session = Hello("song", 44_100, track="FX", position=777)
+    ids = set()
+    for _ in range(2):
+        client.send("/dcldm/generate", "", "rain", 0.2, 1, None, None, "notebook")
+        _, accepted = client.next()
+        client.until_over(accepted["id"])
+        ids.add(accepted["id"])
+    assert len(ids) == 2
+    assert notebook.targets == [TimelineTarget("notebook", "song", "FX", 777, 44_100)] * 2
+    notebook.session = Hello("song", 44_100, track="FX", position=777, item="slot 1 2")
+    client.send("/dcldm/generate", "", "rain", 0.2, 1, None, None, "notebook", "Other")
+    client.until_over(client.next()[1]["id"])
+    assert notebook.targets[-1] == TimelineTarget("notebook", "song", "Other", 777, 44_100, "slot 1 2")
+
+
+def test_buttons_act_on_what_is_selected(client: Client, notebook: Notebook) -> None:
+    refused = client.ask("/dcldm/selected/regenerate", 1.0)
+    assert refused["error"].startswith("Nothing is selected there; select a clip of ours in a DAW")
+    first = ask_until_over(client, "/dcldm/generate", "job-1", "rain", 0.2, 1, 7)["clips"][0]
+    notebook.session = Hello("song", 44_100, track="FX", position=777, item="item 7", file=first["path"])
+    client.send("/dcldm/selected/regenerate", 0.0)  # the release of a button
+    for kind in ("regenerate", "again"):
+        done = ask_until_over(client, f"/dcldm/selected/{kind}", 1.0)
+        made = clip_at(Path(done["clips"][0]["path"]))
+        assert made.prompt.text == "rain" and (made.sha256 == clip_at(Path(first["path"])).sha256) == (kind == "again")
+    assert notebook.targets == [TimelineTarget("notebook", "song", "FX", 777, 44_100, "item 7")] * 2
+    for kind in ("retexture", "more"):
+        assert f"does not have the control '{kind}'" in client.ask(f"/dcldm/selected/{kind}", 1, 2, "notebook")["error"]
+    notebook.session = replace(notebook.session, file=str(README))
+    assert client.ask("/dcldm/selected/again", True)["status"] == "error"
 
 
 def test_clips_go_into_the_project_and_elsewhere_if_that_fails(

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from bridge import install
-from bridge.api import TABLE
 from bridge.ardour import ArdourHost, job_text
 from bridge.host import Hello, HostError, News, Placed, PlacingFailed
+from bridge.table import TABLE
 from dcldm_plugin.types import Clip, Prompt, Sampling, Seeds, TimelineTarget
 
 TARGET = TimelineTarget("ardour", "song", "Track 1", 123_457, 48_000)

@@ -52,6 +52,7 @@ def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
         ([str(sheet)], "Row 2 of reel.csv"),
         ([str(sheet), "--fps", "26"], "not a frame rate"),
         ([], "SHEET.csv"),
+        (["--host", "folder", "--port", "0"], "does not tell its markers from outside"),
     ):
         done = spot(tmp_path / "home", *arguments)
         assert done.returncode == 2 and done.stderr.count("\n") == 1 and words in done.stderr, done.stderr
