@@ -31,7 +31,8 @@ class Hello:
     """A host's heartbeat: what it is, which session it has open, and where the user is in it.
 
     `sample_rate` in Hz, `position` (of the playhead) in samples. `folder` is the project's media folder.
-    `item` is the host's own name for what is selected on the timeline, `file` the sound that it plays.
+    `item` is the host's own name for what is selected on the timeline, `file` the sound that it plays. The range
+    (in samples; a length of 0 for none) is the selected one, or else that of the selected item.
     """
 
     project: str
@@ -42,6 +43,8 @@ class Hello:
     position: int = 0
     item: str = ""
     file: str = ""
+    range_start: int = 0
+    range_length: int = 0
 
     def target(self, host: str) -> TimelineTarget:
         """Where something new goes: to the playhead on the selected track, or into the slot that is selected."""

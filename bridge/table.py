@@ -195,9 +195,12 @@ TABLE = (
             Argument("position", "whole", 0),
             Argument("item", "text", ""),
             Argument("file", "text", ""),
+            Argument("range_start", "whole", 0),
+            Argument("range_length", "whole", 0),
         ),
         "A host's heartbeat, every 2 s: the session that is open, what the host is, the project's media folder "
-        "(clips are written there), the selected track, the playhead, the selected item and the file that it plays.",
+        "(clips are written there), the selected track, the playhead, the selected item and the file that it plays, "
+        "and the selected range or else the item's, in samples.",
         "none",
     ),
     Row(

@@ -319,14 +319,16 @@ class FakeLive:
                 self._tempo, self._current_song_time, self._file_path = 120.0, 0.0, ""
                 self._tracks = [Track("Drums"), Track("Keys", audio=False)]
                 self._cue_points: list[Any] = []
-                self._record_mode = False
+                self._record_mode = self._loop = False
+                self._loop_start, self._loop_length = 8.0, 4.0
                 self._view = types.SimpleNamespace(
                     selected_track=self._tracks[0], highlighted_clip_slot=None, detail_clip=None
                 )
 
             tempo, current_song_time = settable("tempo"), settable("current_song_time")
             record_mode, file_path, view = settable("record_mode"), readable("file_path"), readable("view")
-            cue_points = readable("cue_points")
+            cue_points, loop = readable("cue_points"), settable("loop")
+            loop_start, loop_length = settable("loop_start"), settable("loop_length")
 
             @property
             def tracks(self) -> Any:

@@ -226,6 +226,21 @@ def test_osc_of_the_script_is_that_of_the_program(rig: Rig) -> None:
     rig.until(lambda: rig.host.open_sessions()[project].position == position)
 
 
+def test_the_range_is_that_of_the_selected_clip_or_of_the_loop(rig: Rig, tmp_path: Path) -> None:
+    target = replace(rig.connect(), track="Drums")
+
+    def said() -> tuple[int, int]:
+        hello = rig.host.open_sessions()[target.project]
+        return hello.range_start, hello.range_length
+
+    assert said() == (0, 0)
+    rig.daw.edit(lambda song: setattr(song, "loop", True))
+    rig.until(lambda: said() == (4 * RATE, 2 * RATE))
+    rig.host.place([make_clip(tmp_path, 0)], target)
+    rig.song.view.detail_clip = rig.song.tracks[0].arrangement_clips[0]
+    rig.until(lambda: said() == (2 * RATE, RATE))
+
+
 # Placing
 
 

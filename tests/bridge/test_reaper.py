@@ -174,7 +174,16 @@ def test_the_doorbell_wakes_reaper(daw: Daw, app: App, tmp_path: Path) -> None:
     daw.until(lambda: "dcldm_watch.lua" in daw.reaper.running)
     hello = app.host.open_sessions()[project]
     assert (hello.application, hello.sample_rate) == ("REAPER 7.16/linux-x86_64", RATE)
-    assert Path(hello.folder).name == "Media"
+    assert Path(hello.folder).name == "Media" and hello.range_length == 0
+    daw.add_item(None, position=2.0, length=0.5)
+
+    def said() -> tuple[int, int]:
+        hello = app.host.open_sessions()[project]
+        return hello.range_start, hello.range_length
+
+    daw.until(lambda: said() == (2 * RATE, RATE // 2))
+    daw.reaper.project.selection = (3.0, 5.0)
+    daw.until(lambda: said() == (3 * RATE, 2 * RATE))
 
 
 def test_the_doorbell_alone_places(daw: Daw, app: App, tmp_path: Path) -> None:

@@ -328,6 +328,16 @@ class Studio:
             end"""
         )
 
+    def select_range(self, start: int, end: int, track: str) -> None:
+        """A range of samples on one track, by way of the loop."""
+        self.send("/loop_location", start, end)
+        time.sleep(0.5)
+        number = 1 + self._tracks.index(track)
+        self.send("/strip/select", number, 0)
+        time.sleep(0.5)
+        self.send("/access_action", "Editor/select-loop-range")
+        time.sleep(0.5)
+
     def xdotool(self, *arguments: str) -> str:
         done = subprocess.run(
             ["xdotool", *arguments], env=self.environment, capture_output=True, text=True, check=False

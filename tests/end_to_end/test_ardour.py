@@ -138,6 +138,24 @@ def test_a_region_is_regenerated_in_place(studio: Any) -> None:
     assert read_record(Path(new.path))["request"]["control"]["kind"] == "regenerate"
 
 
+def test_a_prompt_fills_the_selected_range_or_takes_the_place_of_the_selected_region(studio: Any) -> None:
+    start, end = 700_003, 760_001
+    studio.select_range(start, end, "Dialogue")
+    before = len(studio.events.lines)
+    studio.action(GENERATE, "Generate from prompt", "a car passes")
+    studio.finished(studio.new_job(before))
+    first, *_ = at(studio.regions(), start)
+    assert first.track == "Dialogue" and abs(first.length - (end - start)) <= RATE // 100  # the dialog has two digits
+    studio.lua("Editor:access_action ('Editor', 'escape')")
+    studio.select_region(first.id)
+    before = len(studio.events.lines)
+    studio.action(GENERATE, "Generate from prompt", "a train passes", place=(0.66, 0.53), choice=["Down"])
+    studio.finished(studio.new_job(before))
+    found = at(studio.regions(), start)
+    assert read_record(Path(found[0].path))["request"]["prompt"]["text"] == "a train passes"
+    assert found[0].length == first.length and {one.muted for one in found[1:]} == {True}
+
+
 def test_a_region_is_retextured_repaired_and_made_again(studio: Any) -> None:
     position = 300_001
     assert studio.ask("/dcldm/generate", "real", PROMPT, 1.5, 1, 3, "builtin", *place(TRACK, position))
@@ -145,7 +163,13 @@ def test_a_region_is_retextured_repaired_and_made_again(studio: Any) -> None:
     (old,) = at(studio.regions(), position)
     new = at(vary(studio, "retexture", old, "retexture", 0.6), position)[0]
     assert (new.length, new.gain, new.fades) == (old.length, old.gain, old.fades)
-    repaired = at(vary(studio, "repair", new, "repair", 0.0, 0.5, 1.0), position)[0]
+    studio.select_range(position + RATE // 2, position + RATE, TRACK)
+    log = len(studio.events.lines)
+    studio.action(VARY, "Vary the selected region")  # which offers to repair the range
+    studio.finished(studio.new_job(log))
+    repaired = at(studio.regions(), position)[0]
+    control = read_record(Path(repaired.path))["request"]["control"]
+    assert (control["kind"], round(control["start"], 3), round(control["end"], 3)) == ("repair", 0.5, 1.0)
     before, after = (soundfile.read(one.path, dtype="int32", always_2d=True)[0] for one in (new, repaired))
     assert np.array_equal(before[: int(0.45 * RATE)], after[: int(0.45 * RATE)])
     assert not np.array_equal(before, after)
@@ -201,6 +225,10 @@ def test_the_peak_falls_on_the_marker(studio: Any) -> None:
     studio.finished("early")
     (early,) = (one for one in studio.regions() if one.track == "Early")
     assert early.position == 0 and early.start == max(0, int(sound.argmax()) - 10)
+    studio.send("/undo")  # the clip, in one step
+    studio.wait_until("the undone", lambda: not [one for one in studio.regions() if one.track == "Early"])
+    studio.send("/redo")
+    studio.wait_until("the redone", lambda: [one for one in studio.regions() if one.track == "Early"])
 
 
 def test_markers_and_ranges_are_spotted_in_one_step(studio: Any) -> None:
@@ -253,7 +281,8 @@ def test_a_button_makes_what_is_selected_anew(studio: Any) -> None:
 
     def heard_of() -> bool:
         hello = studio.ask("/dcldm/ping")["hosts"]["ardour"]["sessions"][SESSION]
-        return bool((hello["item"], hello["file"]) == (old.id, old.path))
+        where = (hello["range_start"], hello["range_length"])
+        return bool((hello["item"], hello["file"], *where) == (old.id, old.path, old.position, old.length))
 
     studio.wait_until("the selection", heard_of)
     job = studio.ask("/dcldm/selected/regenerate", 1.0)["id"]  # as TouchOSC sends

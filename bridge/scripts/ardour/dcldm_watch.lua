@@ -18,12 +18,22 @@ function factory ()
   local shown                              -- job id -> what was said of it last
   local window, cancelled                  -- progress; jobs that were cancelled by it
 
-  local function selected ()               -- the region that is selected, by its id, and the file that it plays
-    local regions = Editor:get_selection ().regions:regionlist ()
+  -- The region that is selected, by its id, the file that it plays; the selected range, or else the region's.
+  local function selected ()
+    local selection, item, file = Editor:get_selection (), "", ""
+    local from, to = selection.time:start_sample (), selection.time:end_sample ()
+    local regions = selection.regions:regionlist ()
     for region in regions:iter () do
-      if not region:to_audioregion ():isnil () then return id_of (region), file_of (region) end
+      if not region:to_audioregion ():isnil () then
+        item, file = id_of (region), file_of (region)
+        if from >= to then
+          from = region:position ():samples ()
+          to = from + region:length ():samples ()
+        end
+        break
+      end
     end
-    return "", ""
+    return item, file, from, math.max (0, to - from)
   end
 
   local function hello ()
@@ -31,10 +41,10 @@ function factory ()
     app = config and program (config)
     if not app then return end
     local version = ARDOUR.user_config_directory (-1):match ("(%d+)%D*$") or ""
-    local item, file = selected ()
-    app:send ("/dcldm/hello", "ssisssdss", "ardour", Session:name (), Session:nominal_sample_rate (),
+    local item, file, from, length = selected ()
+    app:send ("/dcldm/hello", "ssisssdssdd", "ardour", Session:name (), Session:nominal_sample_rate (),
       "Ardour " .. version, ARDOUR.LuaAPI.build_filename (Session:path (), "interchange", Session:name (), "audiofiles"),
-      selected_track (), Session:transport_sample (), item, file)
+      selected_track (), Session:transport_sample (), item, file, from, length)
   end
 
   local function confirm (clip, region, track)

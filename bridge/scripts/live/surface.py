@@ -188,7 +188,8 @@ class Surface:
     def _hello(self) -> None:
         song = self._song()
         track = song.view.selected_track
-        item, path = self._selected(song)
+        item, path, clip = self._selected(song)
+        start, length = _range(song, clip)
         self._send(
             "/dcldm/hello",
             "live",
@@ -197,27 +198,29 @@ class Surface:
             self._version(),
             self._folder(),
             track.name,
-            round(song.current_song_time * 60.0 / song.tempo * placing.SAMPLE_RATE),
+            _samples(song, song.current_song_time),
             item,
             path,
+            start,
+            length,
         )
 
-    def _selected(self, song: Live.Song.Song) -> tuple[str, str]:
-        """What is selected, and the file that it plays: a slot in the session, a clip in the arrangement."""
+    def _selected(self, song: Live.Song.Song) -> tuple[str, str, Live.Clip.Clip | None]:
+        """What is selected and the file that it plays: a slot in the session; in the arrangement a clip, and it."""
         view = Live.Application.get_application().view
         if view.focused_document_view == "Session":
             slot = song.view.highlighted_clip_slot
             tracks = list(song.tracks)
             if slot is None or slot.canonical_parent not in tracks:
-                return "", ""
+                return "", "", None
             track = slot.canonical_parent
             scene = list(track.clip_slots).index(slot)
             path = slot.clip.file_path if slot.has_clip and slot.clip.is_audio_clip else ""
-            return f"slot {tracks.index(track)} {scene}", path
+            return f"slot {tracks.index(track)} {scene}", path, None
         clip = song.view.detail_clip
         if clip is None or not clip.is_audio_clip or not clip.is_arrangement_clip:
-            return "", ""
-        return placing.item_of(clip), clip.file_path
+            return "", "", None
+        return placing.item_of(clip), clip.file_path, clip
 
     def _write_locators(self) -> None:
         """The set's locators as a cue sheet, under its name when it is complete."""
@@ -272,6 +275,21 @@ class Surface:
 
     def _log(self, text: str) -> None:
         self._c_instance.log_message("DC-LDM: " + text)
+
+
+def _samples(song: Live.Song.Song, beats: float) -> int:
+    return round(beats * 60.0 / song.tempo * placing.SAMPLE_RATE)
+
+
+def _range(song: Live.Song.Song, clip: Live.Clip.Clip | None) -> tuple[int, int]:
+    """Where the selected clip of the arrangement lies, else the loop, if it is on: Live tells no selected time."""
+    if clip is not None:
+        start, end = clip.start_time, clip.end_time
+    elif song.loop:
+        start, end = song.loop_start, song.loop_start + song.loop_length
+    else:
+        return 0, 0
+    return _samples(song, start), _samples(song, end) - _samples(song, start)
 
 
 def _read_config() -> dict[str, str]:

@@ -243,10 +243,12 @@ end
 -- Tell the program what is open here and where the user is in it.
 function place.hello ()
   local here = lib.here ()
-  local item = here.item
+  local item, from, to = here.item, here.from, here.to
+  if to <= from and item then from, to = item.position, item.position + item.length end
   lib.send ("hello", "/dcldm/hello", lib.HOST, here.project, here.rate, "REAPER " .. reaper.GetAppVersion (),
     here.folder, here.track_name, lib.samples (here.cursor, here.rate),
-    item and item.guid or "", item and item.file or "")
+    item and item.guid or "", item and item.file or "",
+    lib.samples (from, here.rate), lib.samples (to, here.rate) - lib.samples (from, here.rate))
 end
 
 return place
