@@ -27,6 +27,7 @@ COMMANDS = {
     "demo": ("dcldm_plugin.commands.demo:main", "show on one page what the controls do"),
     "models": ("dcldm_plugin.commands.models:main", "list the models that there are"),
     "evaluate": ("dcldm_plugin.evaluation.command:main", "say how good a model is, in numbers"),
+    "compare": ("dcldm_plugin.evaluation.compare:main", "render prompts by several models, side by side on one page"),
     "train": ("dcldm_plugin.commands.train:main", "teach a model your own sounds"),
     "listen": ("dcldm_plugin.evaluation.listen:main", "rate sounds blind, several systems against each other"),
     "doctor": ("dcldm_plugin.commands.doctor:main", "say what works on this machine, and what to do"),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -12,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dcldm_plugin.clip_page import document, figure
 from dcldm_plugin.commands import Parser, log_file
 from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.settings import load, writable_folder
@@ -22,13 +21,6 @@ if TYPE_CHECKING:
     from dcldm_plugin.commands.generate import Clips
 
 SEED = 11
-STYLE = """
-body{background:#16161c;color:#ddd;font:15px/1.5 system-ui,sans-serif;max-width:1040px;margin:2em auto;padding:0 1em}
-h2{margin:2em 0 .2em;font-size:1.1em}p{margin:.2em 0 .8em;color:#aaa}
-section{display:grid;grid-template-columns:repeat(auto-fill,minmax(300px,1fr));gap:1em}
-figure{margin:0;background:#22222b;padding:.6em;border-radius:6px}
-img,audio{width:100%;display:block}figcaption{font-size:.85em;padding:.3em 0}
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,26 +139,8 @@ def written(prompt: str, all_rows: Iterator[Row]) -> str:
         f"<section>{''.join(_figure(word, clip) for word, clip in row.clips)}</section>"
         for row in all_rows
     )
-    title = f"Variations of “{html.escape(prompt)}”"
-    return (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{STYLE}</style>"
-        f"<h1>{title}</h1>{body}</html>"
-    )
+    return document(f"Variations of “{prompt}”", body)
 
 
 def _figure(word: str, clip: Clip) -> str:
-    import soundfile
-
-    from dcldm_plugin.audio.picture import spectrogram_png
-
-    samples, rate = soundfile.read(clip.path, dtype="float32", always_2d=True)
-    picture = base64.b64encode(spectrogram_png(samples.mean(axis=1), rate)).decode()
-    file = io.BytesIO()
-    soundfile.write(file, samples, rate, format="FLAC", subtype="PCM_16")  # a third of the size
-    sound = base64.b64encode(file.getvalue()).decode()
-    seeds = f"seeds {clip.seeds.structure} / {clip.seeds.texture}"
-    return (
-        f'<figure><img alt="spectrogram" src="data:image/png;base64,{picture}">'
-        f'<audio controls preload=none src="data:audio/flac;base64,{sound}"></audio>'
-        f"<figcaption>{html.escape(word)}, {clip.seconds:g} s, {seeds}</figcaption></figure>"
-    )
+    return figure(clip.path, f"{word}, {clip.seconds:g} s, seeds {clip.seeds.structure} / {clip.seeds.texture}")
