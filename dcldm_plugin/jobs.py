@@ -19,13 +19,12 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from dcldm_plugin.database import connect
 from dcldm_plugin.errors import DcldmError, InvalidInput
 from dcldm_plugin.settings import writable_folder
 from dcldm_plugin.types import GenerationRequest, Placement
 
 log = logging.getLogger(__name__)
-
-BUSY_SECONDS = 30.0  # how long to wait for another process that writes the database
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -103,14 +102,11 @@ class JobStore:
         self._alive = FileLock(self._owners / self._owner, thread_local=False)
         self._alive.acquire()
         try:
-            self._connection = sqlite3.connect(
-                index, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
+            self._connection = connect(index)
         except sqlite3.Error as error:
             self._leave()
             raise _cannot_open(index, error) from error
         try:
-            self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute(_SCHEMA)
             self._interrupt_orphans()
         except sqlite3.Error as error:

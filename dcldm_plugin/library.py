@@ -37,6 +37,7 @@ from dcldm_plugin.audio.clip_file import (
     to_clip,
 )
 from dcldm_plugin.audio.settings import FinishSettings
+from dcldm_plugin.database import connect
 from dcldm_plugin.delivery import Delivery
 from dcldm_plugin.errors import DcldmError, InvalidInput
 from dcldm_plugin.marks import Journal
@@ -45,7 +46,6 @@ from dcldm_plugin.ucs import parse_name
 
 MAX_STEM_BYTES = 200  # file systems take 255 for a name with its ending, number and `.part`
 RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{name}{digit}" for name in ("COM", "LPT") for digit in range(1, 10))}
-BUSY_SECONDS = 30.0  # how long to wait for another process that writes the index
 _SCHEMA = (
     """CREATE TABLE clips (
         number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, path TEXT NOT NULL, request_id TEXT NOT NULL,
@@ -85,11 +85,8 @@ class Library:
             self.clip_folder.mkdir(parents=True, exist_ok=True)
             self.index.parent.mkdir(parents=True, exist_ok=True)
         with self._index_errors():
-            self._connection = sqlite3.connect(
-                self.index, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
+            self._connection = connect(self.index)
         try:
-            self._execute("PRAGMA journal_mode = WAL")
             if self._create_tables():
                 self.rebuild()
         except BaseException:

@@ -104,6 +104,7 @@ class Session:
         self._current: Job | None = None
         self._cancel_asked = False  # for the current job
         self._closing = False
+        self._interrupted = False  # the current job was stopped by closing, not by who asked for it
         self._listeners: list[Listener] = []
         self._events: SimpleQueue[SessionEvent | None] = SimpleQueue()
         self._threads = [
@@ -241,6 +242,7 @@ class Session:
             for job_id in list(self._waiting):
                 self._change(self._waiting.pop(job_id), state=JobState.INTERRUPTED)
             if self._current is not None:
+                self._interrupted = not self._cancel_asked
                 self._cancel_current()
             self._changed.notify_all()
         runner, messenger = self._threads
@@ -310,7 +312,7 @@ class Session:
                 continue
             changes = self._outcome(job)
             with self._changed:
-                if self._closing and changes["state"] is not JobState.FINISHED:
+                if self._interrupted and changes["state"] is not JobState.FINISHED:
                     changes = {"state": JobState.INTERRUPTED}
                 self._change(self._current or job, **changes)
 
@@ -392,16 +394,24 @@ class Session:
                 return
             take = event.variation
             index = missing[take.index]
-            self._progress(job.id, index, "finishing", 0.0)
-            clip = self._adopt(replace(take, request=job.request, index=index))
+            with self._changed:
+                stopped = self._cancel_asked
+            if not stopped:  # takes may be ready faster than they are finished: what is left of them is dropped
+                self._progress(job.id, index, "finishing", 0.0)
+                clip = self._adopt(replace(take, request=job.request, index=index))
             with suppress(OSError):  # a file in use; the take's own next run writes over it
                 take.path.unlink(missing_ok=True)
+            if stopped:
+                return
             clips[index] = clip
             with self._changed:
                 self._events.put(ClipReady(job.id, clip))
                 self._change(self._current or job, clip_ids=_ids(clips))
 
         self._engine.run(replace(job.request, seeds=tuple(seeds[index] for index in missing)), receive)
+        with self._changed:
+            if self._cancel_asked and len(clips) < len(seeds):
+                raise Cancelled
         return clips
 
     def _adopt(self, take: Variation) -> Clip:

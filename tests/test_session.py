@@ -229,6 +229,25 @@ def test_a_running_job_is_cancelled_and_keeps_its_clips(start: Callable[..., Ses
     finished(session, session.submit(request()))
 
 
+def test_takes_that_are_ready_but_not_finished_do_not_delay_a_cancel(start: Callable[..., Session]) -> None:
+    session = start()
+    job = session.submit(request(variations=16))  # rendered faster than they are finished
+    until(lambda: clips(session, job) >= 1)
+    session.cancel(job.id)
+    known = clips(session, job)
+    job = session.wait(job.id, PATIENCE_SECONDS)
+    assert job.state is JobState.CANCELLED and len(job.clip_ids) <= known + 1
+
+
+def test_what_was_cancelled_stays_so_when_the_session_closes(start: Callable[..., Session]) -> None:
+    session = start()
+    job = session.submit(slow())
+    until(lambda: clips(session, job) >= 1)
+    session.cancel(job.id)
+    session.close()
+    assert (known := session.job(job.id)) is not None and known.state is JobState.CANCELLED
+
+
 def test_a_cancelled_job_is_resumed_where_it_stopped(start: Callable[..., Session]) -> None:
     session = start()
     job = session.submit(slow())
