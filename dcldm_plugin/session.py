@@ -394,24 +394,16 @@ class Session:
                 return
             take = event.variation
             index = missing[take.index]
-            with self._changed:
-                stopped = self._cancel_asked
-            if not stopped:  # takes may be ready faster than they are finished: what is left of them is dropped
-                self._progress(job.id, index, "finishing", 0.0)
-                clip = self._adopt(replace(take, request=job.request, index=index))
+            self._progress(job.id, index, "finishing", 0.0)
+            clip = self._adopt(replace(take, request=job.request, index=index))
             with suppress(OSError):  # a file in use; the take's own next run writes over it
                 take.path.unlink(missing_ok=True)
-            if stopped:
-                return
             clips[index] = clip
             with self._changed:
                 self._events.put(ClipReady(job.id, clip))
                 self._change(self._current or job, clip_ids=_ids(clips))
 
         self._engine.run(replace(job.request, seeds=tuple(seeds[index] for index in missing)), receive)
-        with self._changed:
-            if self._cancel_asked and len(clips) < len(seeds):
-                raise Cancelled
         return clips
 
     def _adopt(self, take: Variation) -> Clip:

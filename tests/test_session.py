@@ -231,7 +231,7 @@ def test_a_running_job_is_cancelled_and_keeps_its_clips(start: Callable[..., Ses
 
 def test_takes_that_are_ready_but_not_finished_do_not_delay_a_cancel(start: Callable[..., Session]) -> None:
     session = start()
-    job = session.submit(request(variations=16))  # rendered faster than they are finished
+    job = session.submit(request(variations=32))  # rendered faster than they are finished
     until(lambda: clips(session, job) >= 1)
     session.cancel(job.id)
     known = clips(session, job)

@@ -138,29 +138,32 @@ def studio(settings: Settings, clip_folder: Path | None) -> Iterator[Clips]:
         )
         session = stack.enter_context(closing(Session(library, jobs, engine, clip_folder=clip_folder)))
         session.subscribe(events.put)
+        asked: list[str] = []
 
         def clips(request: GenerationRequest, show: Show) -> Iterator[Clip]:
             job = session.submit(request)
-            try:
-                while not job.state.over:
-                    try:
-                        event = events.get(timeout=0.2)  # a limit, since Windows can't interrupt a long wait
-                    except Empty:
-                        continue
-                    if isinstance(event, JobProgress):
-                        show(event.index, event.stage, event.fraction)
-                    elif isinstance(event, ClipReady):
-                        yield event.clip
-                    elif event.job.id == job.id:
-                        job = event.job
-            except KeyboardInterrupt:
-                session.cancel(job.id)
-                session.wait(job.id, CANCEL_SECONDS)
-                raise
+            asked.append(job.id)
+            while not job.state.over:
+                try:
+                    event = events.get(timeout=0.2)  # a limit, since Windows can't interrupt a long wait
+                except Empty:
+                    continue
+                if isinstance(event, JobProgress):
+                    show(event.index, event.stage, event.fraction)
+                elif isinstance(event, ClipReady):
+                    yield event.clip
+                elif event.job.id == job.id:
+                    job = event.job
             if job.state is not JobState.FINISHED:
                 raise InvalidInput(job.error) if job.refused else DcldmError(job.error)
 
-        yield clips
+        try:
+            yield clips
+        except KeyboardInterrupt:  # here, since it may come while the command prints a clip
+            session.cancel_all()
+            for job_id in asked:
+                session.wait(job_id, CANCEL_SECONDS)
+            raise
 
 
 def _line(clip: Clip, as_json: bool) -> str:

@@ -143,12 +143,14 @@ class EngineProcess:
         except BaseException as error:
             # Nobody knows where in the request the worker is, if it still is.
             printed = self._discard()
-            self._remove_parts(request.id, missing)
+            self._remove_takes(request.id, missing)
             if isinstance(error, ChildEnded):
                 self._check_cancelled(request.id)
                 logger = logging.getLogger(__name__)
                 logger.error("The engine process %s. Its last words:\n%s", error, printed)
             raise
+        if isinstance(outcome, Stopped):
+            self._remove_takes(request.id, missing)
         if isinstance(outcome, Failed) and outcome.kind == "memory":
             self._discard()  # only a new process has all of it back
         return outcome
@@ -180,6 +182,8 @@ class EngineProcess:
                 case VariationReady(variation) if variation.request == request and variation.index in missing:
                     missing.remove(variation.index)
                     listener(message)
+                case Finished(request.id) if deadline is not None and missing:
+                    return Stopped(request.id)  # it was done before it heard of the cancel; the rest was dropped here
                 case Finished(request.id) | Stopped(request.id) | Failed(request.id):
                     return message
                 case _:
@@ -226,11 +230,13 @@ class EngineProcess:
     def _log_hint(self) -> str:
         return f", or see {self._log}" if self._log is not None else ""
 
-    def _remove_parts(self, request_id: str, indices: Sequence[int]) -> None:
+    def _remove_takes(self, request_id: str, indices: Sequence[int]) -> None:
+        """Those that nobody was told of, whole or not."""
         for index in indices:
             path = take_path(self._folder, request_id, index)
-            with contextlib.suppress(OSError):  # what cannot be removed is written over by the next take
-                path.with_name(path.name + ".part").unlink(missing_ok=True)
+            for there in (path, path.with_name(path.name + ".part")):
+                with contextlib.suppress(OSError):  # what cannot be removed is written over by the next take
+                    there.unlink(missing_ok=True)
 
     def _discard(self) -> str:
         """End the worker if there is one; what it printed last."""
