@@ -26,6 +26,9 @@ CHECKS = (
     ["-m", "mypy"],
     ["-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"],
 )
+# Most tests are processes that wait for one another, so two go side by side; real DAWs and benchmarks go alone.
+ALONE = ["tests/end_to_end", "tests/benchmarks"]
+TESTS = (["-n", "2", "--dist", "loadfile", *(f"--ignore={folder}" for folder in ALONE)], ALONE)
 
 
 def python() -> str:
@@ -61,7 +64,9 @@ def main(arguments: list[str]) -> int:
             install(".[test]", WITHOUT_DEPENDENCIES)
             for check in CHECKS:
                 subprocess.run([python(), *check], cwd=ROOT, check=True)
-            return subprocess.call([python(), "-m", "pytest", *rest], cwd=ROOT)
+            for chosen in [rest] if rest else TESTS:
+                subprocess.run([python(), "-m", "pytest", *chosen], cwd=ROOT, check=True)
+            return 0
     except subprocess.CalledProcessError as error:
         print(f"Stopped: {' '.join(map(str, error.cmd[1:6]))} … failed.", file=sys.stderr)
         return 1

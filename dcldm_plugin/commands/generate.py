@@ -37,7 +37,11 @@ def main(arguments: Sequence[str]) -> int:
         seed=options.seed,
         model=settings.model if options.model is None else registry.full_name(options.model),
         sampling=Sampling(
-            options.sampler, options.steps, options.guidance, purify=None if options.audio else options.purify
+            options.sampler,
+            options.steps,
+            options.guidance,
+            None if options.guidance_interval is None else tuple(options.guidance_interval),
+            None if options.audio else options.purify,
         ),
         control=_control(options),
         loop=options.loop,
@@ -79,6 +83,9 @@ def _parser() -> Parser:
     parser.add_argument("--seconds", type=float, default=DEFAULT_SECONDS, metavar="S", help="length")
     parser.add_argument("--steps", type=int, metavar="N", help="sampling steps (else the model's own)")
     parser.add_argument("--guidance", type=float, metavar="W", help="how closely to follow the prompt")
+    parser.add_argument(
+        "--guidance-interval", type=float, nargs=2, metavar=("A", "B"), help="guide only these steps: 0 1 is all"
+    )
     parser.add_argument("--sampler", metavar="NAME", help="how to sample (else the model's own)")
     parser.add_argument("--like", type=Path, metavar="AUDIO", help="take the timing from any audio file")
     parser.add_argument("--weight", type=float, metavar="W", help="of --like: 0 … 1 (else 0.7)")

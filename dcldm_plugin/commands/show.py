@@ -40,7 +40,9 @@ def describe(clip: Clip, record: Mapping[str, Any]) -> Iterator[tuple[str, str]]
     yield "model", f"{clip.model} {clip.model_version}".strip()
     yield "seeds", f"structure {clip.seeds.structure}, texture {clip.seeds.texture}"
     used = clip.sampling
-    yield "sampling", f"{used.sampler}, {used.steps} steps, guidance {used.guidance_scale}"
+    first, last = used.guidance_interval or (0.0, 1.0)
+    part = "" if (first, last) == (0.0, 1.0) else f" from {first:g} to {last:g} of them"
+    yield "sampling", f"{used.sampler}, {used.steps} steps, guidance {used.guidance_scale}{part}"
     if request is not None and request.control is not None:
         control = request.control
         parents = ", ".join(parent.clip or parent.request.prompt.text for parent in control.parents) or "a file"

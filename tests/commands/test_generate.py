@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from dcldm_plugin import __version__
+from dcldm_plugin.__main__ import main
 from dcldm_plugin.jobs import JobState, JobStore
 from dcldm_plugin.settings import load
 
@@ -113,6 +114,7 @@ def test_the_home_and_the_model_may_come_from_settings(tmp_path: Path) -> None:
         ("rain", "--model", "nonesuch"),
         ("rain", "--steps", "0"),
         ("rain", "--guidance", "inf"),
+        ("rain", "--guidance-interval", "0.8", "0.2"),
         ("rain", "--sampler", ""),
         ("rain", "--sampler", "nonesuch", "--model", "tone"),
         ("rain", "--unknown"),
@@ -120,10 +122,12 @@ def test_the_home_and_the_model_may_come_from_settings(tmp_path: Path) -> None:
         ("rain", "cats"),
     ],
 )
-def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    result = dcldm("generate", *arguments, "--home", tmp_path)
-    assert (result.returncode, result.stdout) == (2, "")
-    assert is_sentence(result.stderr)
+def test_bad_input_is_one_sentence_and_exit_code_2(
+    tmp_path: Path, arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["generate", *arguments, "--home", str(tmp_path)]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and is_sentence(said.err)
 
 
 def test_bad_settings_are_bad_input(tmp_path: Path) -> None:
