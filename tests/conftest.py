@@ -45,6 +45,13 @@ def tiny() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that `tiny_model.py` writes."""
+    folder: Path = _load(Path(__file__).with_name("tiny_model.py")).write(tmp_path_factory.mktemp("tiny") / "model")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def fakes() -> Callable[[str], ModuleType]:
     """Modules of this folder that stand in for programs that are not here, by their path within it."""
     return lambda path: _load(Path(__file__).parent / path)

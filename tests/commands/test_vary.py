@@ -25,9 +25,9 @@ def made(*arguments: object) -> list[dict[str, object]]:
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def clip(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("home")
-    (one,) = made("generate", "a dog barking", "--seconds", 2, "--seed", 3, "--home", home)
+    (one,) = made("generate", "a dog barking", "--seconds", 2, "--seed", 3, "--model", tiny_model, "--home", home)
     return Path(str(one["path"]))
 
 
@@ -66,9 +66,9 @@ def test_what_is_wrong_is_one_sentence_and_exit_code_2(clip: Path, tmp_path: Pat
         assert words in result.stderr and result.stderr.count("\n") == 1, (arguments, result.stderr)
 
 
-def test_the_page_shows_every_control(tmp_path: Path) -> None:
+def test_the_page_shows_every_control(tiny_model: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
-    result = dcldm("demo", "variations", "--seconds", 2, "--out", page, "--home", tmp_path)
+    result = dcldm("demo", "variations", "--seconds", 2, "--model", tiny_model, "--out", page, "--home", tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
     text = page.read_text(encoding="utf-8")
     for title in ("Regenerate", "Re-texture", "Re-arrange", "Like this", "Repair", "Purify", "Morph", "Loop", "Length",
