@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from bridge.daw import PLACE
+from bridge.daw import BOARD, PLACE
 from bridge.host import HostError, News
 from bridge.osc import OscSocket, encode
 from bridge.outbox import Outbox, decode
@@ -438,9 +438,14 @@ def test_news_is_seen_in_reaper_and_errors_are_kept_to_read(daw: Daw, app: App) 
 
 
 def test_what_is_under_way_has_a_window_that_cancels(daw: Daw, app: App) -> None:
-    project = set_up(daw, app).project
+    daw.run("setup")
+    (project,) = daw.until(app.host.open_sessions)
+    app.host.show(News("job-0", project, "error", "Of before this began."))
+    daw.until(lambda: "job=job-0" in (app.host.outbox.parent / BOARD).read_text())
+    daw.run("watch")  # started again, it takes over
     time.sleep(0.3)
     window = daw.reaper.window
+    assert not window.is_open
     app.host.show(News("job-1", project, "progress", "variation 1: denoising", 0.43))
     app.host.show(News("job-2", "Other [00000000]", "progress", "not of this project", 0.5))
     daw.until(lambda: window.texts == ["variation 1: denoising  43 %", "cancel"])

@@ -7,23 +7,24 @@ local place = loadfile (folder .. "dcldm_place.lua") (lib)
 local window = loadfile (folder .. "dcldm_window.lua") (lib)
 local LOOK_SECONDS, BEAT_SECONDS = 0.1, 2.0
 local looked, beaten = 0, 0
-local shown                              -- job id -> what was said of it last
+local shown, old = {}                    -- job id -> what was said of it last, and before this began
 local complained = ""
 
 local function show_news ()
   local text = lib.contents (lib.spool () .. "board.txt")
   if not text then return window.show ({}) end
   local _, key = lib.project ()
-  local before, first, rows, parts = shown, shown == nil, {}, {}
+  local before, rows, parts = shown, {}, {}
   shown = {}
   for id, part in text:gmatch ("part=([^\t\n]*)\t([^\n]*)\n") do parts[id] = tonumber (part) end
   for id, project, status, message in text:gmatch ("job=([^\t\n]*)\t([^\t\n]*)\t([^\t\n]*)\t([^\n]*)\n") do
     if project == key or project == "" then
       shown[id] = status .. message
-      local news = not first and before[id] ~= shown[id]  -- what was said before this began is old
+      local fresh = old and old[id] ~= shown[id]
+      local news = fresh and before[id] ~= shown[id]
       if status == "accepted" or status == "progress" then
         rows[#rows + 1] = { id = id, message = message, part = parts[id] or 0 }
-      elseif status == "error" and not first then
+      elseif status == "error" and fresh then
         rows[#rows + 1] = { id = id, message = message }
       end
       if news and status == "preview" then                -- of a cue sheet, which was asked for just now
@@ -34,6 +35,7 @@ local function show_news ()
       end
     end
   end
+  old = old or shown
   window.show (rows)
 end
 
