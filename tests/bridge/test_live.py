@@ -24,8 +24,9 @@ from bridge.live import JOB, LiveHost, job_text, spool_folder
 from bridge.osc import OscSocket, encode
 from bridge.program import running
 from bridge.spool import lines
+from bridge.spot import main as spotting
 from dcldm_plugin.jobs import JobState
-from dcldm_plugin.settings import Settings
+from dcldm_plugin.settings import Settings, only_instance
 from dcldm_plugin.types import Clip, GenerationRequest, Prompt, Sampling, Seeds, TimelineTarget
 
 SCRIPTS = Path(__file__).parents[2] / "bridge" / "scripts" / "live"
@@ -191,7 +192,7 @@ def test_mypy_accepts_the_script_and_finds_every_mistake(tmp_path: Path) -> None
     assert bad.returncode == 1
     wrong = {number for number, line in enumerate(fixture.read_text().splitlines(), 1) if "#" in line}
     found = {int(line.split(":")[1]) for line in bad.stdout.splitlines() if ": error:" in line}
-    assert found == wrong and len(wrong) == 6
+    assert found == wrong and len(wrong) == 9
 
 
 def test_the_script_is_python_of_live_11() -> None:
@@ -417,7 +418,7 @@ def test_versions(
 ) -> None:
     rig = Rig(fakes, tmp_path, version=version, timer=timer)
     clips = [make_clip(tmp_path, index) for index in range(2)]
-    rig.host.place(clips, replace(rig.connect(), track="Drums"))
+    first, _ = rig.host.place(clips, replace(rig.connect(), track="Drums"))
     drums = rig.song.tracks[0]
     if lanes:
         assert len(drums.take_lanes) == 1
@@ -427,6 +428,9 @@ def test_versions(
         assert alternate.arrangement_clips[0].start_time == drums.arrangement_clips[0].start_time
     rig.host.place([make_clip(tmp_path, 2)], replace(rig.connect(), item="slot 0 0"))
     assert drums.clip_slots[0].has_clip
+    old = drums.arrangement_clips[0]
+    (new,) = rig.host.place([make_clip(tmp_path, 3)], replace(rig.connect(), item=first.item))
+    assert (new.track, old in drums.arrangement_clips) == (("Drums", False) if lanes else ("Drums takes", True))
     rig.close()
     assert rig.daw.live.violations == []
 
@@ -591,14 +595,14 @@ def test_never_an_answer(tmp_path: Path) -> None:
 
 
 def test_from_the_program_into_live_and_again_from_the_selected_clip(
-    fakes: Callable[[str], ModuleType], tmp_path: Path
+    fakes: Callable[[str], ModuleType], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     until = fakes("bridge/hearing.py").until
     osc = OscSocket(0)
     home = tmp_path / "home"
     daw = Daw(fakes, tmp_path, spool_folder(home), osc.port)
     settings = replace(Settings.at(home), model="tone", live_port=daw.port)
-    with running(settings, osc) as program:
+    with only_instance(settings), running(settings, osc) as program:
         (project,) = until(lambda: program.hosts["live"].describe()["sessions"])
         target = TimelineTarget("live", project, "Drums", 4 * RATE, RATE)
         request = GenerationRequest.create("thunder", seconds=0.5, variations=2, model="tone", target=target)
@@ -608,22 +612,20 @@ def test_from_the_program_into_live_and_again_from_the_selected_clip(
         clip = daw.live.song.tracks[0].arrangement_clips[0]
         with daw.lock:
             daw.live.song.view.detail_clip = clip
-        hello = until(lambda: (found := program.hosts["live"].describe()["sessions"][project])["file"] and found)
+        until(lambda: program.hosts["live"].open_sessions()[project].file)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:  # as a button of TouchOSC does
-            place = ("live", hello["track"], hello["position"], RATE, project, hello["item"])
-            sender.sendto(encode("/dcldm/again", "again-1", hello["file"], "", *place), ("127.0.0.1", osc.port))
-        until(lambda: (job := program.session.job("again-1")) and job.state.over)
+            sender.sendto(encode("/dcldm/selected/again", 1.0), ("127.0.0.1", osc.port))
+        until(lambda: len(jobs := program.session.jobs()) == 2 and all(job.state.over for job in jobs))
         drums = daw.live.song.tracks[0]
         assert [len(one.arrangement_clips) for one in (drums, *drums.take_lanes)] == [1, 1, 1]
         assert drums.arrangement_clips[0].start_time == clip.start_time and drums.arrangement_clips[0] is not clip
         with daw.lock:
             daw.live.song._cue_points = [SimpleNamespace(time=40.0, name="rain")]
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:  # its locators, looked at first
-            sender.settimeout(60)
-            check = encode("/dcldm/cues/check", "spot-1", "", "live", project)
-            for message in (check, encode("/dcldm/cues", "spot-1")):
-                sender.sendto(message, ("127.0.0.1", osc.port))
-                assert b'"status": "' in sender.recv(65_535)
+        spot = ["--host", "live", "--model", "tone", "--seconds", "0.5", "--home", str(home), "--port", str(osc.port)]
+        assert spotting([*spot, "--check"]) == 0
+        assert "1 cues, 1 clips" in capsys.readouterr().out
+        for _ in range(2):  # the second time all is there
+            assert spotting(spot) == 0
         cues = until(lambda: [track for track in daw.live.song.tracks if track.name == "Cues"])
         assert [one.start_time for one in cues[0].arrangement_clips] == [40.0]
         until(lambda: all(job.state.over for job in program.session.jobs()))

@@ -13,3 +13,11 @@ def mistakes(song: Live.Song.Song, track: Live.Track.Track, slot: Live.ClipSlot.
     song.create_audio_clip("/a.wav")  # invented
     song.file_path = "/a.als"  # read only
     track.create_take_lane().title = "x"  # it is called name
+
+
+def mistakes_with_clips(track: Live.Track.Track, clip: Live.Clip.Clip) -> None:
+    clip.loop_end = 2.0
+    track.delete_clip(clip)
+    clip.start_time = 4.0  # a clip can't be moved
+    clip.fade_in_length = 0.1  # fades are not told
+    track.delete_clip("clip 4.0")  # by itself, not by a name
