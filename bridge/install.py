@@ -11,7 +11,7 @@ import os
 import re
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -61,6 +61,8 @@ def install(config: Path, spool: Path, port: int) -> Record:
     texts[f"scripts/{CONFIG}"] = lines({"spool": spool.absolute().as_posix(), "port": port}).encode()
     for name in texts:
         check_ours(config / name, "" if old is None else old.files.get(name, ""))
+    if old is not None and _is_in_place(config, old, texts):
+        return old  # so that it can be asked for beside an Ardour that runs
     bound, slots, base = b"", list[int](), None
     if version == ui_scripts.BOUND_VERSION:
         _check_not_running(config)
@@ -275,6 +277,16 @@ def _check_not_running(config: Path) -> None:
         raise HostError(
             "Ardour is running, and would write its list of scripts over ours when it ends; quit Ardour and try again."
         )
+
+
+def _is_in_place(config: Path, old: Record, texts: Mapping[str, bytes]) -> bool:
+    """Whether just these scripts are there, and bound."""
+    path = config / UI_SCRIPTS
+    sums = {name: check_sum(text) for name, text in texts.items()}
+    there = all((config / name).is_file() for name in texts)
+    if (old.version, old.files, there) != (__version__, sums, True) or not old.slots or not path.exists():
+        return False
+    return ui_scripts.has(path.read_bytes(), {_named(name)[0] for name in ACTIONS}, _named(HOOK)[0])
 
 
 def _without_ours(config: Path, record: Record | None) -> bytes | None:

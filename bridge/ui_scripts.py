@@ -59,6 +59,14 @@ def add(text: bytes | None, actions: Sequence[tuple[str, str]], hook: tuple[str,
     return _written(root), free
 
 
+def has(text: bytes, action_names: Set[str], hook_name: str) -> bool:
+    """Whether all actions and the hook of these names are bound. Raises `HostError` if not understood."""
+    root = _parse(text)
+    named = {name for _, name, _ in _statements(_child(root, "ActionScript"))}
+    hooks = {callback.get("name") for callback in _child(root, "ActionHooks")}
+    return hook_name in hooks and {_quoted(name) for name in action_names} <= named
+
+
 def remove(text: bytes, action_names: Set[str], hook_name: str) -> bytes:
     """The file without the actions and the hook of these names. Raises `HostError` if not understood."""
     root = _parse(text)

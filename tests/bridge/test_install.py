@@ -59,6 +59,19 @@ def test_install_writes_scripts_and_binds_them(config: Path, tmp_path: Path) -> 
     assert len(hook.attrib["signals"]) == 49 and hook.attrib["signals"].index("1") == 1
 
 
+def test_what_is_in_place_is_left_alone_and_what_is_not_is_put_there_again(config: Path, tmp_path: Path) -> None:
+    path = config / "ui_scripts"
+    record = install.install(config, tmp_path / "spool", PORT)
+    rewritten = path.read_bytes().replace(b"<ActionHooks>", b"<ActionHooks >")  # as Ardour would, in its own way
+    path.write_bytes(rewritten)
+    assert install.install(config, tmp_path / "spool", PORT) == record and path.read_bytes() == rewritten
+    names = {install.script_name(install.script(name)) for name in install.ACTIONS}
+    path.write_bytes(ui_scripts.remove(rewritten, names, "Another"))  # the user unbound the actions
+    install.install(config, tmp_path / "spool", PORT)
+    assert b'scripts[1]["n"] = "DC-LDM: Generate from prompt"' in action_text(config)
+    assert hook_names(config) == ["DC-LDM: Clips and news"]
+
+
 @pytest.mark.parametrize("there", [None, FOREIGN])
 def test_uninstall_leaves_exactly_what_was_there(config: Path, tmp_path: Path, there: bytes | None) -> None:
     (config / "scripts").mkdir()

@@ -268,12 +268,17 @@ class Studio:
     def wait_until(self, what: str, found: Callable[[], Any]) -> Any:
         return wait_until(what, found)
 
-    def run(self, *command: str | Path) -> None:
-        subprocess.run(command, env=self.environment, check=True, capture_output=True)
+    def run(self, *command: str | Path) -> str:
+        done = subprocess.run(command, env=self.environment, check=True, capture_output=True, text=True)
+        return done.stdout
 
-    def install(self) -> None:
+    def install(self, *options: str) -> str:
         command = ["install", "ardour", "--config", self._config, "--port", str(self.app_port), "--home", self.home]
-        self.run(sys.executable, "-m", "dcldm_plugin", *command)
+        return self.run(sys.executable, "-m", "dcldm_plugin", *command, *options)
+
+    def set_up(self) -> None:
+        """Our scripts, and the tester's."""
+        self.install()
         self.slots = json.loads((self._config / "scripts" / install.RECORD).read_text())["slots"]
         path = self._config / "ui_scripts"
         text, _ = ui_scripts.add(path.read_bytes(), [], ("Tester", PROBE % {"folder": self.folder}))
@@ -466,7 +471,7 @@ def bare_studio(tmp_path: Path) -> Iterator[Studio]:
     if MISSING:
         pytest.skip(f"not installed: {', '.join(MISSING)}")
     one = Studio(tmp_path, ("AI Clips",))
-    one.install()
+    one.set_up()
     one.make_session()
     yield one
     one.close()
@@ -479,7 +484,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
         pytest.skip(f"not installed: {', '.join(MISSING)}")
     one = Studio(tmp_path_factory.mktemp("studio"))
     try:
-        one.install()
+        one.set_up()
         one.make_session()
         one.start_serve()
         one.start_screen()

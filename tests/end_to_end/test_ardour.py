@@ -61,6 +61,7 @@ def test_the_program_knows_what_is_open(studio: Any) -> None:
     hello = studio.ask("/dcldm/ping")["hosts"]["ardour"]["sessions"][SESSION]
     assert hello["application"] == "Ardour 7" and hello["sample_rate"] == RATE
     assert Path(hello["folder"]) == studio.session_folder / "interchange" / SESSION / "audiofiles"
+    assert "Ardour 7 answers: it works." in studio.install("--wait", "60")  # while it runs, since all is in place
 
 
 def test_a_prompt_typed_at_the_playhead_lands_there_with_its_alternates(studio: Any) -> None:
