@@ -62,6 +62,11 @@ class ModelsPage(QScrollArea):
             name: model.info for name, model in MODELS.items() if all(PARTS[p].repository for p in model.parts)
         }
         self._runnable = registry.models()
+        for sentence in registry.broken():
+            problem = QLabel(sentence)
+            problem.setObjectName("error")
+            problem.setWordWrap(True)
+            layout.addWidget(problem)
         bundled = {name: entry.info for name, entry in self._runnable.items() if name not in MODELS}
         for info in (bundled | installable).values():
             layout.addWidget(self._card(info))

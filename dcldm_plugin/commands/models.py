@@ -115,6 +115,8 @@ def _row(store: Store, info: ModelInfo) -> dict[str, Any]:
 
 
 def _list(store: Store, options: Namespace) -> int:
+    from dcldm_plugin.engine.registry import broken
+
     rows = [_row(store, info) for info in _infos().values()]
     if options.json:
         print(json.dumps(rows))
@@ -124,6 +126,8 @@ def _list(store: Store, options: Namespace) -> int:
         size = _size(row["size_bytes"]) if row["size_bytes"] else "-"
         here, sell = (("yes" if row[key] else "no") for key in ("installed", "commercial_use"))
         print(f"{row['name']:<28} {size:>9}  {here:<4}  {sell:<4}  {row['title']}")
+    for sentence in broken():
+        print(sentence, file=sys.stderr)
     print("\nSELL: whether its licence lets you sell the clips. `dcldm models describe NAME` says more.")
     return 0
 

@@ -11,6 +11,7 @@ import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ BUILTIN = ModelInfo(
     longest_seconds=600.0,
     band_hz=8_000.0,
     steps=12,
+    memory_bytes=600_000_000,
     controls=(*RULES, "loop", "stereo"),
 )
 TONE = ModelInfo(
@@ -43,6 +45,7 @@ TONE = ModelInfo(
     longest_seconds=600.0,
     band_hz=8_000.0,
     steps=30,
+    memory_bytes=50_000_000,
     controls=("regenerate",),
 )
 
@@ -76,6 +79,8 @@ ENTRIES = (
         for name in ("audioldm", "audioldm-l-full", "audioldm2", "stable-audio-open-1.0", "stable-audio-3-medium")
     ),
 )
+GROUP = "dcldm.backends"
+DEVICE = "dcldm_plugin.models.device"  # by name: torch is only in the engine process
 FOLDER = "dcldm_plugin.backends.dcldm:make_folder"
 ADAPTER_FOLDER = "dcldm_plugin.backends.tango:make_folder"
 PIPELINE_FOLDER = "dcldm_plugin.backends.pipelines:make_folder"
@@ -84,13 +89,32 @@ MAX_CONFIG_BYTES = 1_000_000
 
 
 def models() -> dict[str, Entry]:
-    """All known models by name, ours first."""
-    found = {entry.info.name: entry for entry in ENTRIES}
-    for point in entry_points(group="dcldm.backends"):
-        entry = point.load()
-        if isinstance(entry, Entry):
-            found.setdefault(entry.info.name, entry)
-    return found
+    """All known models by name, ours first; a third party's that can't be had is left out, see `broken`."""
+    return _found()[0]
+
+
+def broken() -> tuple[str, ...]:
+    """A sentence on each package of backends that can't be used: the others work all the same."""
+    return _found()[1]
+
+
+@cache  # a package is imported once; what is wrong with it is wrong until the next start
+def _found() -> tuple[dict[str, Entry], tuple[str, ...]]:
+    found, sentences = {entry.info.name: entry for entry in ENTRIES}, []
+    for point in entry_points(group=GROUP):
+        try:
+            entry = point.load()
+        except (Exception, SystemExit) as error:  # anything can be wrong with what others wrote
+            what = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+            sentences.append(f"The backend {point.name!r} can't be used ({what}); update or uninstall its package.")
+            continue
+        if not isinstance(entry, Entry) or not isinstance(entry.info, ModelInfo):
+            sentences.append(f"The backend {point.name!r} is no registry Entry; update or uninstall its package.")
+        elif entry.info.name in found:
+            sentences.append(f"The backend {point.name!r} has the name of another, {entry.info.name!r}; uninstall one.")
+        else:
+            found[entry.info.name] = entry
+    return found, tuple(sentences)
 
 
 def full_name(name: str) -> str:
@@ -104,7 +128,8 @@ def describe(name: str) -> ModelInfo:
         return _describe_folder(Path(name).expanduser())
     known = models()
     if name not in known:
-        raise InvalidInput(f"There is no model named {name!r}; choose one of: {', '.join(known)}.")
+        others = " ".join(("", *broken()))
+        raise InvalidInput(f"There is no model named {name!r}; choose one of: {', '.join(known)}.{others}")
     return known[name].info
 
 
@@ -114,6 +139,18 @@ def load(name: str, report: Report) -> Backend:
     module, _, function = (_folder_factory(name) if _is_path(name) else models()[name].factory).partition(":")
     backend: Backend = getattr(importlib.import_module(module), function)(report, name)
     return backend
+
+
+def free_bytes() -> int:
+    """How much memory is free where models compute. In the engine process, where one is loaded already."""
+    device = importlib.import_module(DEVICE)
+    return int(device.free_bytes(device.choose_device()))
+
+
+def release_memory() -> None:
+    """Give back to the system what nobody holds any more. In the engine process, after a model was dropped."""
+    device = importlib.import_module(DEVICE)
+    device.release_memory(device.choose_device())
 
 
 def _steps(config: Mapping[str, Any]) -> int | None:

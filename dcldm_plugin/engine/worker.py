@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import gc
 import io
 import os
 import signal
@@ -106,7 +105,7 @@ class Worker:
         self._jobs: SimpleQueue[Render | None] = SimpleQueue()
         self._cancelled: set[str] = set()
         self._ending = threading.Event()
-        self._backend: Backend | None = None
+        self._backends: dict[str, Backend] = {}  # by model, as many as there is room for
 
     def say(self, message: WorkerMessage) -> None:
         """Write one line; without a parent to read it there is nothing left to do."""
@@ -183,20 +182,32 @@ class Worker:
             report.delivered(index)
 
     def _load(self, model: str, report: Reporter) -> Backend:
+        """The backend of a model: one that is there still, else loaded, after others have made room for it."""
         from dcldm_plugin.engine import registry
 
-        if self._backend is None or self._backend.info.name != model:
-            self._backend = None
-            gc.collect()  # the old model's memory, before the new one needs it
+        backend = self._backends.pop(model, None)
+        if backend is None:
+            self._make_room(registry.describe(model).memory_bytes, report)
             report("loading", 0.0)
             try:
-                self._backend = registry.load(model, report)
+                backend = registry.load(model, report)
             except ModuleNotFoundError as error:
                 traceback.print_exc()
                 raise EngineFailed(
                     f"The model {model!r} needs the Python package {error.name!r}; install it and try again."
                 ) from error
-        return self._backend
+        self._backends[model] = backend  # the newest last
+        return backend
+
+    def _make_room(self, needed_bytes: int, report: Reporter) -> None:
+        """Unload the models that were used the longest ago, until there is room; all, where need is not known."""
+        from dcldm_plugin.engine import registry
+
+        while self._backends and not 0 < needed_bytes <= registry.free_bytes():
+            oldest = next(iter(self._backends))
+            report(f"unloading {Path(oldest).name}", 0.0)
+            del self._backends[oldest]
+            registry.release_memory()
 
 
 def write_take(path: Path, rendered: Rendered, sample_rate: int) -> None:

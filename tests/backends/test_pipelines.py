@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,16 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import soxr
 import torch
 from numpy.typing import NDArray
 
-from dcldm_plugin.__main__ import main
 from dcldm_plugin.backends.pipelines import PipelineBackend, make
 from dcldm_plugin.engine import registry
+from dcldm_plugin.engine.worker import write_take
 from dcldm_plugin.errors import Cancelled, DcldmError, EngineFailed, InvalidInput
+from dcldm_plugin.library import Library
 from dcldm_plugin.models.variation import read_reference
 from dcldm_plugin.store import Store
-from dcldm_plugin.types import AudioSource, Control, GenerationRequest, Kind, Parent, Sampling
+from dcldm_plugin.types import AudioSource, Control, GenerationRequest, Kind, Parent, Sampling, Variation
 from dcldm_plugin.variations import audio_source
 
 pytestmark = [
@@ -267,13 +268,22 @@ def test_more_than_there_is_memory_for(folders: dict[str, Path], tmp_path: Path)
 
 
 def test_a_stereo_take_is_delivered_with_its_channels(
-    folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    backends: dict[str, PipelineBackend], library: Library, tmp_path: Path
 ) -> None:
-    """From the command line through the worker and the finishing chain."""
-    asked = ["rain", "--model", os.fspath(folders["stable_audio"]), "--seconds", "0.2", "--steps", "2", "--seed", "3"]
-    assert main(["generate", *asked, "--json", "--home", str(tmp_path)]) == 0
-    clip = json.loads(capsys.readouterr().out)
-    assert (clip["channels"], clip["sample_rate"]) == (2, 48_000)
-    samples, rate = soundfile.read(clip["path"], always_2d=True)
+    """From 44.1 kHz through the finishing chain to 48 kHz, left and right apart."""
+    backend = backends["stable_audio"]
+    asked = request(backend)
+    (take,) = backend.render(asked, silent)
+    path = tmp_path / "take.wav"
+    write_take(path, take, backend.info.sample_rate)
+    variation = Variation(asked, 0, path, backend.info.sample_rate, 2, backend.info.version, take.sampling)
+    clip = library.adopt(variation)
+    assert (clip.channels, clip.sample_rate, clip.band_hz) == (2, 48_000, 22_050.0)
+    assert clip.rights is not None and not clip.rights.commercial_use  # nobody said that it may be sold
+    samples, rate = soundfile.read(clip.path, always_2d=True)
     assert rate == 48_000 and samples.shape == (9_600, 2)
+    expected = soxr.resample(take.samples.T, backend.info.sample_rate, rate, quality="VHQ")
+    middle = slice(1_000, 8_600)  # without the fades
+    for channel in range(2):
+        assert np.corrcoef(samples[middle, channel], expected[middle, channel])[0, 1] > 0.999
     assert not np.array_equal(samples[:, 0], samples[:, 1])
