@@ -305,6 +305,17 @@ def test_in_place_of_a_clip_keeps_it_in_a_take_lane(rig: Rig, tmp_path: Path) ->
     assert len(rig.daw.live.undo) == 2 and len(rig.song.tracks) == 2
 
 
+def test_what_can_not_take_its_place_leaves_a_clip_where_it_was(rig: Rig, tmp_path: Path) -> None:
+    target = replace(rig.connect(), track="Drums")
+    (first,) = rig.host.place([make_clip(tmp_path, 0)], target)
+    bad = make_clip(tmp_path, 0, "job-2")
+    bad.path.write_bytes(b"no sound")
+    with pytest.raises(HostError, match="Live can't take"):
+        rig.host.place([bad], replace(target, item=first.item))
+    (clip,) = rig.song.tracks[0].arrangement_clips
+    assert (clip.file_path, clip.start_time, clip.warping) == (str(make_clip(tmp_path, 0).path), 4.0, False)
+
+
 def _warp(song: Any) -> None:
     song.tracks[0].arrangement_clips[0].warping = True
 

@@ -150,7 +150,11 @@ def _in_place(song: Live.Song.Song, old: Found, group: dict[str, Any], known: di
                 kept.name = old.clip.name
                 old.track.delete_clip(old.clip)
                 old = Found(kept, old.track, old.item)
-            found = _create(old.track, clip, start)
+            try:
+                found = _create(old.track, clip, start)
+            except Refused:  # the place must not stay empty
+                _resemble(old.track.create_audio_clip(old.clip.file_path, start), old.clip)
+                raise
         else:
             found = _alternate(song, old.track, clip, number, span(clip["seconds"]))
         _resemble(found.clip, old.clip)
