@@ -53,7 +53,7 @@ def make_clip_file(variation: Variation, delivery: Delivery | None = None) -> Cl
         "model_version": variation.model_version,
         "ucs": asdict(delivery.ucs(made.prompt.text)),
         "rights": asdict(rights_of(request)),
-        "band_hz": band_hz,
+        "model_band_hz": band_hz,
         "software": __version__,
     }
     settings = replace(delivery.finishing, seconds=made.seconds, loop=made.loop, level=variation.level)
@@ -66,12 +66,14 @@ def finish_file(render: Path, record: Mapping[str, Any], settings: FinishSetting
 
     samples, sample_rate = _read_render(render)
     finished = finish(samples, sample_rate, settings)
+    model_band_hz = record.get("model_band_hz", record.get("band_hz"))
     channels, frames = finished.samples.shape
     whole = {
         **record,
         "frames": frames,
         "sample_rate": finished.sample_rate,
         "channels": channels,
+        "band_hz": finished.done["extend"]["band_hz"] if "extend" in finished.done else model_band_hz,
         "sha256": hashlib.sha256(finished.pcm).hexdigest(),  # of the samples: equal requests give equal sums
         "peak_frame": finished.peak_frame,
         "finishing": finished.record(),

@@ -130,6 +130,16 @@ def remove_dc(take: _Take, settings: FinishSettings) -> _Take:
     return replace(take, samples=centred)
 
 
+def extend(take: _Take, settings: FinishSettings) -> _Take:
+    """Another package's bandwidth extension, if one is asked for (`audio/extension.py`)."""
+    if settings.extend is None:
+        return take
+    from dcldm_plugin.audio.extension import extended
+
+    samples, sample_rate, done = extended(settings.extend, take.samples, take.sample_rate)
+    return replace(take, samples=samples, sample_rate=sample_rate, done={**take.done, "extend": done})
+
+
 def trim(take: _Take, settings: FinishSettings) -> _Take:
     """Drop the silence at both ends (see `FinishSettings.trim_db`). A take that is all silence stays."""
     if settings.trim_db is None or settings.loop:
@@ -262,7 +272,7 @@ def pad(take: _Take, settings: FinishSettings) -> _Take:
 
 Step = Callable[[_Take, FinishSettings], _Take]
 # Resampling can add a sample, so it is cut off once more.
-STEPS: tuple[Step, ...] = (cut, remove_dc, trim, resample, cut, high_pass, make_loop, widen, fade, level, pad)
+STEPS: tuple[Step, ...] = (cut, extend, remove_dc, trim, resample, cut, high_pass, make_loop, widen, fade, level, pad)
 
 
 def quantise(samples: NDArray[np.float64], dither_seed: int | None) -> NDArray[np.int32]:

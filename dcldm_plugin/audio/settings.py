@@ -19,6 +19,8 @@ class FinishSettings:
 
     seconds: exact, round(seconds * sample_rate) samples; None as rendered. A clip that is trimmed or wrapped
     is as long as that leaves it.
+    extend: the name of a bandwidth extender that another package brings (`audio/extension.py`); None leaves the band
+    as the model made it.
     trim_db: silence at both ends goes, as far as it is this many dB below the loudest 5 ms; None keeps it.
     `pre_roll_seconds` of what is before the onset stay, and what decays behind it stays 10 dB further down.
     high_pass_hz: 12 dB an octave; None leaves it out.
@@ -56,12 +58,15 @@ class FinishSettings:
     loop: bool = False
     level: Level | None = None
     dither_seed: int | None = 0
+    extend: str | None = None
 
     def __post_init__(self) -> None:
         if self.level_by not in get_args(LevelBy):
             raise InvalidInput(f"There is no level {self.level_by!r}; choose one of: {', '.join(get_args(LevelBy))}.")
         if not 8_000 <= self.sample_rate <= 192_000:
             raise InvalidInput(f"A rate of {self.sample_rate} Hz cannot be delivered; choose 44100, 48000 or 96000.")
+        if self.extend is not None and (not isinstance(self.extend, str) or not self.extend):
+            raise InvalidInput("An extender of the band is called by its name; leave it out for none.")
         for name, what, low, high, unit in _BOUNDS:
             value = getattr(self, name)
             if value is not None and not low <= value <= high:

@@ -50,6 +50,7 @@ def _parser() -> Parser:
     parser.add_argument("--level", metavar="BY:TARGET", help="peak:-1, integrated:-23, short-term:-21 or keep")
     for name, (_, unit, what) in NUMBERS.items():
         parser.add_argument(f"--{name}", type=float, metavar=unit, help=what)
+    parser.add_argument("--extend", metavar="NAME", help="put something above the band, by another package's extender")
     parser.add_argument("--keep-dc", action="store_true", help="leave a constant offset in")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the new files (else the library)")
     return parser
@@ -64,6 +65,8 @@ def _settings(options: Namespace, delivery: Delivery) -> FinishSettings:
         value = getattr(options, name.replace("-", "_"))
         if value is not None:
             changes[field] = int(value) if field == "sample_rate" else value
+    if options.extend is not None:
+        changes["extend"] = options.extend
     if options.keep_dc:
         changes["remove_dc"] = False
     if options.level is not None:
