@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +22,7 @@ from bridge.osc import OscSocket, Peer
 from bridge.spotting import Spotting
 from bridge.telling import STATUS, Telling
 from dcldm_plugin import __version__
+from dcldm_plugin.engine import registry
 from dcldm_plugin.errors import DcldmError, InvalidInput
 from dcldm_plugin.jobs import Job, JobState
 from dcldm_plugin.library import Library
@@ -67,6 +68,7 @@ class Api:
             table.CUES: self._cues.spot,
             table.CANCEL: self._cancel,
             table.STATUS: self._status,
+            table.MODELS: self._models,
             table.HELLO: self._hello,
             table.PLACED: self._placed,
             table.FAILED: self._failed,
@@ -285,6 +287,17 @@ class Api:
             return
         job = self._job(id)
         self._telling.reply(peer, table.STATUS, id, STATUS[job.state], **self._telling.report(job))
+
+    def _models(self, peer: Peer, *, name: str) -> None:
+        if not name:
+            infos = [entry.info for entry in registry.models().values()]
+            models = [{"name": info.name, "title": info.title, "commercial_use": info.commercial_use} for info in infos]
+            self._telling.reply(peer, table.MODELS, "", "ok", models=models)
+            return
+        info = registry.describe(registry.full_name(name))
+        reasons = {control: info.why_not(control) for control in (*RULES, "loop", "stereo", "negative")}
+        lacks = {control: reason for control, reason in reasons.items() if reason}
+        self._telling.reply(peer, table.MODELS, "", "ok", model=asdict(info), lacks=lacks)
 
     def _hello(self, peer: Peer, *, host: str, **values: Any) -> None:
         self._host(host, peer).hear(Hello(**values))

@@ -37,6 +37,7 @@ GENERATE, VARY, AGAIN = "/dcldm/generate", "/dcldm/vary", "/dcldm/again"
 SELECTED = "/dcldm/selected/"
 PLACE, CHOOSE, CANCEL, STATUS = "/dcldm/place", "/dcldm/choose", "/dcldm/cancel", "/dcldm/status"
 CUES, CHECK = "/dcldm/cues", "/dcldm/cues/check"
+MODELS = "/dcldm/models"
 HELLO, PLACED, FAILED = "/dcldm/hello", "/dcldm/placed", "/dcldm/failed"
 ON_SELECTED = {  # what can be done with what is selected in a DAW: by the address' last word
     "regenerate": "In place of what is selected in the DAW, which has to be of ours: a new take. For buttons, whose 0 "
@@ -182,6 +183,13 @@ TABLE = (
         (Argument("id", "text", ""),),
         "How is a job or run, or without an id: which jobs are the newest?",
         "the job's status with `clips`, `placements`; or `ok` with `jobs`",
+    ),
+    Row(
+        MODELS,
+        (Argument("name", "text", ""),),
+        "Which models are there; or all that one can do: sample rate, channels, longest clip, controls, seeds, memory, "
+        "licence, and why it lacks a control.",
+        "`ok` with `models`, or with `model` and `lacks`",
     ),
     Row(
         HELLO,

@@ -15,6 +15,7 @@ from dcldm_plugin.types import RULES, ModelInfo
 SAMPLE_RATE = 16_000  # Hz, of the whole family
 TANGO_SECONDS = 10.24  # 1024 mel frames of 10 ms
 AUDIOGEN_SECONDS = 10.0
+DIFFSOUND_SECONDS = 848 * 256 / 22_050  # mel frames x hop
 STABLE_AUDIO_SECONDS = 2_097_152 / 44_100  # 1024 latent steps of 2048 samples
 STABLE_AUDIO_3_SECONDS = 380.0
 TANGO_PARAMETERS = 865_933_768
@@ -224,6 +225,25 @@ _PUBLIC_PARTS = (
         _more("tokenizer", "tokenizer_2"),
     ),
     Part(
+        "diffsound",
+        "Diffsound and its vocoder",
+        "unclear: its page says MIT, its code has no licence",
+        False,
+        3_800_000_000,
+        "Dongchao/Diffsound",
+        ("diffsound.pth", "best_netG.pt"),
+    ),
+    Part(
+        "clip-tokenizer",
+        "CLIP's tokenizer",
+        "MIT",
+        True,
+        1_400_000,
+        "openai/clip-vit-base-patch32",
+        ("vocab.json", "merges.txt"),
+        ("tokenizer_config.json", "special_tokens_map.json"),
+    ),
+    Part(
         "stable-audio-open-1.0",
         "Stable Audio Open 1.0",
         "Stability AI Community License (to sell: below US$1M of revenue a year, registered)",
@@ -289,6 +309,7 @@ def _model(
     channels: int = 1,
     negative_prompt: bool = True,
     steps: int | None = None,
+    devices: tuple[str, ...] = ("cpu", "cuda", "mps"),
 ) -> Model:
     licences = dict.fromkeys(PARTS[part].licence for part in parts)
     info = ModelInfo(
@@ -304,6 +325,7 @@ def _model(
         steps=steps,
         controls=controls,
         seeds=seeds,
+        devices=devices,
         memory_bytes=sum(PARTS[part].size_bytes for part in parts) + WORKING_BYTES,
     )
     return Model(info, parts, parameters)
@@ -347,6 +369,17 @@ MODELS = {
                 ("audioldm-l-full", "AudioLDM-L"),
                 ("audioldm2", "AudioLDM 2"),
             )
+        ),
+        _model(
+            "diffsound",
+            "Diffsound",
+            DIFFSOUND_SECONDS,
+            ("diffsound", "clip-tokenizer"),
+            seeds=_TEXTURE,
+            sample_rate=22_050,
+            negative_prompt=False,
+            steps=100,
+            devices=("cpu",),
         ),
         _model(
             "stable-audio-open-1.0",

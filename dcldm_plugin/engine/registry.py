@@ -69,6 +69,7 @@ ENTRIES = (
         Entry(MODELS[name].info, "dcldm_plugin.backends.audiocraft:make")
         for name in ("audiogen-medium-audiocraft", "audio-magnet-small", "audio-magnet-medium")
     ),
+    Entry(MODELS["diffsound"].info, "dcldm_plugin.backends.diffsound:make"),
     *(
         Entry(model.info, "dcldm_plugin.backends.tango:make")
         for model in MODELS.values()

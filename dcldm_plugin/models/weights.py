@@ -11,7 +11,7 @@ import json
 import re
 import warnings
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,11 @@ from dcldm_plugin.models.audiocraft import BROKEN_FILE
 LARGEST_JSON = 1_000_000  # bytes
 
 
-def read_tensors(path: Path, what: str) -> dict[str, Tensor]:
+def read_tensors(path: Path, what: str, wrappers: Sequence[str] = ("state_dict", "model")) -> dict[str, Tensor]:
     """All tensors of a safetensors file or of a torch pickle, on the CPU. `what` names it in the sentence.
 
-    In a training checkpoint those under `state_dict` (Lightning's `.ckpt`) or `model`. Raises `DcldmError` when
-    the file is missing, cut short, hostile or something else.
+    wrappers: under which names they are in a training checkpoint; by default Lightning's and `model`. Raises
+    `DcldmError` when the file is missing, cut short, hostile or something else.
     """
     damaged = f"{path} is damaged or is not {what}; download it again."
     try:
@@ -48,7 +48,7 @@ def read_tensors(path: Path, what: str) -> dict[str, Tensor]:
         raise DcldmError(f"{path} cannot be read ({error.strerror or error}); check its permissions.") from error
     except (*BROKEN_FILE, SafetensorError) as error:
         raise DcldmError(damaged) from error
-    for wrapper in ("state_dict", "model"):
+    for wrapper in wrappers:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
     if not isinstance(content, Mapping) or not content:
@@ -85,7 +85,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def renamed(name: str, rules: tuple[tuple[str, str], ...]) -> str:
+def renamed(name: str, rules: Sequence[tuple[str, str | Callable[[re.Match[str]], str]]]) -> str:
     """`name` after all regular expressions of `rules`, in their order."""
     for pattern, replacement in rules:
         name = re.sub(pattern, replacement, name)

@@ -132,6 +132,16 @@ def test_the_readme_has_the_table() -> None:
     assert parts[1].strip() == markdown().strip()
 
 
+def test_models_say_what_they_can_do(client: Client) -> None:
+    names = [each["name"] for each in client.ask("/dcldm/models")["models"]]
+    assert {"builtin", "tone", "tango2", "stable-audio-open-1.0", "diffsound"} <= set(names)
+    answer = client.ask("/dcldm/models", "stable-audio-open-1.0")
+    model = answer["model"]
+    assert (model["sample_rate"], model["channels"], model["controls"]) == (44_100, 2, ["regenerate", "purify"])
+    assert "needs an acoustic plan" in answer["lacks"]["rearrange"] and "purify" not in answer["lacks"]
+    assert "no model named 'nonesuch'" in client.ask("/dcldm/models", "nonesuch")["error"]
+
+
 def test_ping(client: Client) -> None:
     reply = client.ask("/dcldm/ping")
     assert reply["status"] == "ok"
