@@ -12,17 +12,21 @@ from PyQt6.QtWidgets import QAbstractButton, QAbstractSlider, QComboBox, QWidget
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """`keys` as Qt writes them, several separated by a semicolon and a space."""
+    """`keys` as Qt writes them, several separated by a semicolon and a space. `on`: how a switch is at first."""
 
     name: str
     words: str
     keys: str
     group: str
+    on: bool | None = None
 
 
 COMMANDS = (
     Command("generate", "Generate", "Ctrl+Return; Ctrl+Enter", "Make"),
     Command("prompt", "Go to the prompt", "Ctrl+P", "Make"),
+    Command("fit", "Length from the DAW's selection", "Ctrl+Shift+L", "Make", on=False),
+    Command("item", "Show the clip selected in the DAW", "Ctrl+O", "Make"),
+    Command("regenerate_item", "Regenerate what is selected in the DAW", "Ctrl+Shift+G", "Make"),
     Command("cancel", "Cancel this job", "Ctrl+.", "Make"),
     Command("cancel_waiting", "Cancel all that wait", "Ctrl+Shift+.", "Make"),
     Command("cancel_all", "Cancel everything", "Ctrl+Alt+.", "Make"),
@@ -30,15 +34,16 @@ COMMANDS = (
     Command("stop", "Stop, or leave a field", "Esc", "Listen"),
     Command("back", "Back half a second", "Left", "Listen"),
     Command("forward", "Forward half a second", "Right", "Listen"),
-    Command("loop", "Loop", "L", "Listen"),
-    Command("match", "Match loudness", "M", "Listen"),
-    Command("auto", "Arrow keys play what they come to", "Ctrl+Shift+A", "Listen"),
+    Command("loop", "Loop", "L", "Listen", on=False),
+    Command("match", "Match loudness", "M", "Listen", on=True),
+    Command("auto", "Arrow keys play what they come to", "Ctrl+Shift+A", "Listen", on=True),
     Command("swap", "Swap A and B", "B", "Listen"),
-    Command("spectrogram", "Waveform or spectrogram", "S", "Listen"),
-    Command("made", "How it was made", "I", "Listen"),
+    Command("spectrogram", "Waveform or spectrogram", "S", "Listen", on=False),
+    Command("made", "How it was made", "I", "Listen", on=False),
     Command("insert", "Insert at the cursor", "Return; Enter", "Place"),
     Command("insert_takes", "Insert all alternates as takes", "Shift+Return; Shift+Enter", "Place"),
-    Command("place", "Place what is made at the cursor", "Ctrl+I", "Place"),
+    Command("place", "Place what is made at the cursor", "Ctrl+I", "Place", on=False),
+    Command("replace", "Replace the item selected in the DAW", "Ctrl+R", "Place"),
     Command("place_again", "Place again", "Ctrl+Shift+P", "Place"),
     Command("reveal", "Show the file in its folder", "Ctrl+Shift+R", "Place"),
     Command("copy_path", "Copy the file's path", "Ctrl+Shift+C", "Place"),
@@ -60,7 +65,7 @@ COMMANDS = (
     Command("view_spotting", "Spotting", "Ctrl+2", "Window"),
     Command("view_models", "Models", "Ctrl+3", "Window"),
     Command("view_settings", "Settings", "Ctrl+4", "Window"),
-    Command("dock", "Stay on top of the DAW", "Ctrl+T", "Window"),
+    Command("dock", "Stay on top of the DAW", "Ctrl+T", "Window", on=False),
     Command("quit", "Quit", "Ctrl+Q", "Window"),
 )
 
@@ -78,6 +83,9 @@ class Commands(QObject):
             action.setShortcutContext(Qt.ShortcutContext.WindowShortcut)
             self.actions[command.name] = action
             window.addAction(action)
+            if command.on is not None:
+                action.setCheckable(True)
+                action.setChecked(stored.value(command.name, command.on, bool))
             self._bind(command.name, self.keys(command.name))
         window.installEventFilter(self)
 
@@ -104,6 +112,12 @@ class Commands(QObject):
         self._stored.setValue(f"keys/{name}", keys)
         self._bind(name, keys)
         return ""
+
+    def store(self) -> None:
+        """Keep how the switches are."""
+        for command in COMMANDS:
+            if command.on is not None:
+                self._stored.setValue(command.name, self.actions[command.name].isChecked())
 
     def reset(self) -> None:
         """All keys as they came."""

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from PyQt6.QtCore import QAbstractTableModel, QModelIndex, Qt
-from PyQt6.QtGui import QColor
+from PyQt6.QtCore import QAbstractTableModel, QModelIndex, QRect, Qt
+from PyQt6.QtGui import QColor, QFont, QPainter
+from PyQt6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from bridge.spotting import Plan, Run
 from dcldm_plugin.jobs import Job, JobState
@@ -16,9 +17,11 @@ from dcldm_plugin.timecode import FrameRate, timecode
 from dcldm_plugin.types import GenerationRequest
 from ui import theme
 from ui.takes import clock, job_words
+from ui.takes_view import draw_text
 
-COLUMNS = ("Time", "Sound", "Length", "×", "Track", "State", "")
-TIME, SOUND, LENGTH, COUNT, TRACK, STATE, ACT = range(len(COLUMNS))
+COLUMNS = ("Time", "Sound", "Length", "×", "Track", "")
+TIME, SOUND, LENGTH, COUNT, TRACK, ACT = range(len(COLUMNS))
+ROW_HEIGHT = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class CueRow:
             return "Cancel"
         if self.done:
             return "Takes"
+        if self.job.state is JobState.FINISHED and not self.job.error:
+            return "Place"
         return "" if self.job.refused else "Retry"
 
     @property
@@ -116,12 +121,13 @@ class CueTable(QAbstractTableModel):
         row, column = self.rows[index.row()], index.column()
         if role == Qt.ItemDataRole.DisplayRole:
             return self.text(row, column)
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return self.text(row, column)
+        if role == Qt.ItemDataRole.ToolTipRole and column == SOUND:
+            return "\n".join(word for word in (self.text(row, column), self.state(row)) if word)
         if role == Qt.ItemDataRole.AccessibleTextRole:
-            return f"Row {row.row}, {COLUMNS[column] or 'action'}: {self.text(row, column) or 'none'}"
+            words = f"Row {row.row}, {COLUMNS[column] or 'action'}: {self.text(row, column) or 'none'}"
+            return f"{words}; {self.state(row)}" if column == SOUND else words
         if role == Qt.ItemDataRole.ForegroundRole:
-            return self._colour(row, column)
+            return QColor(theme.tones().accent if column == ACT else theme.tones().dim)
         if role == Qt.ItemDataRole.TextAlignmentRole and column in (LENGTH, COUNT):
             return Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight
         return None
@@ -129,10 +135,8 @@ class CueTable(QAbstractTableModel):
     def text(self, row: CueRow, column: int) -> str:
         """What a cell says."""
         request = row.request
-        if column == STATE:
-            return self._state(row)
         if column == ACT:
-            return row.action
+            return "" if row.action == "Place" and self.busy else row.action  # the run is going to do that
         if request is None:
             return ""
         if column == TIME:
@@ -146,7 +150,13 @@ class CueTable(QAbstractTableModel):
             TRACK: "" if request.target is None else request.target.track,
         }[column]
 
-    def _state(self, row: CueRow) -> str:
+    @property
+    def busy(self) -> bool:
+        """Whether something is being made or placed."""
+        return any(row.action == "Cancel" for row in self.rows)
+
+    def state(self, row: CueRow) -> str:
+        """How far a row is, or what is wrong with it, in words."""
         job = row.job
         if row.request is None:
             return row.error
@@ -158,15 +168,40 @@ class CueTable(QAbstractTableModel):
             return "placed" if job.placements else "made"
         return job_words(job, len(job.clip_ids), self._session.place_in_queue(job.id), row.progress)
 
-    def _colour(self, row: CueRow, column: int) -> QColor | None:
+    @staticmethod
+    def state_colour(row: CueRow) -> str:
+        """In which of the tones its state is said."""
         tone = theme.tones()
-        if row.request is None or (column == STATE and row.job is not None and row.job.error):
-            return QColor(tone.bad)
-        if column == ACT:
-            return QColor(tone.accent)
-        if column == STATE:
-            return QColor(tone.good if row.done else tone.dim)
-        return None if column == SOUND else QColor(tone.dim)
+        if row.request is None or (row.job is not None and row.job.error):
+            return tone.bad
+        return tone.good if row.done else tone.dim
+
+
+class SoundDelegate(QStyledItemDelegate):
+    """The sound, and beneath it how far it is; of a line with an error, what is wrong with it."""
+
+    def paint(self, painter: QPainter | None, option: QStyleOptionViewItem, index: QModelIndex) -> None:
+        table = index.model()
+        if painter is None or not isinstance(table, CueTable):
+            return
+        row, area = table.rows[index.row()], option.rect
+        painter.save()
+        if option.state & QStyle.StateFlag.State_Selected:
+            painter.fillRect(area, QColor(theme.tones().selected))
+        inner = area.adjusted(6, 3, -6, -3)
+        state = table.state(row)
+        small = QFont(option.font)
+        small.setPointSizeF(option.font.pointSizeF() * 0.88)
+        if row.request is None:
+            painter.setFont(small)
+            painter.setPen(QColor(table.state_colour(row)))
+            painter.drawText(inner, Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextWordWrap, state)
+        else:
+            upper = QRect(inner.left(), inner.top(), inner.width(), inner.height() // 2) if state else inner
+            lower = QRect(inner.left(), inner.center().y(), inner.width(), inner.height() // 2)
+            draw_text(painter, upper, row.request.prompt.text, option.font, theme.tones().text)
+            draw_text(painter, lower, state, small, table.state_colour(row))
+        painter.restore()
 
 
 def _at(request: GenerationRequest) -> Fraction | None:

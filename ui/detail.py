@@ -114,7 +114,12 @@ class Detail(QFrame):
         self.time.setAccessibleName("Position in seconds")
         row.addWidget(self.time)
         row.addStretch(1)
-        for name, icon in {"reveal": "reveal", "copy_path": "copy", "insert_takes": "takes"}.items():
+        for name, icon in {
+            "reveal": "reveal",
+            "copy_path": "copy",
+            "replace": "replace",
+            "insert_takes": "takes",
+        }.items():
             row.addWidget(tool(actions[name], icon))
         insert = QPushButton("Insert")
         theme.set_icon(insert, "insert")

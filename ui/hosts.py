@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from PyQt6.QtCore import QTimer, pyqtSignal
@@ -30,7 +31,10 @@ class HostState:
     position: int = 0  # samples
     sample_rate: int = 48_000
     folder: str = ""
-    slot: str = ""  # of Live's session, by the name that the host gives it: it is the place then
+    item: str = ""  # what is selected on the timeline, by the host's own name for it
+    file: str = ""  # the sound that it plays
+    range_start: int = 0  # of the selected range, or else of the selected item; samples
+    range_length: int = 0  # 0 for none
 
     @property
     def title(self) -> str:
@@ -43,7 +47,13 @@ class HostState:
             return self.folder
         if not self.connected:
             return f"{self.title} is not there: open a session, or set it up first."
-        return "  ·  ".join(word for word in (self.project, self.track or "new track", self.where) if word)
+        selected = f"selected: {PurePath(self.file).name}" if self.item and self.file else ""
+        return "  ·  ".join(word for word in (self.project, self.track or "new track", self.where, selected) if word)
+
+    @property
+    def slot(self) -> str:
+        """The slot of Live's session that is selected, by the host's name for it: it is the place then."""
+        return slot_of(self.item)
 
     @property
     def where(self) -> str:
@@ -69,7 +79,10 @@ def state_of(name: str, said: Mapping[str, Any]) -> HostState:
             str(hello.get("track", "")),
             int(hello.get("position", 0)),
             int(hello.get("sample_rate", 48_000)),
-            slot=slot_of(str(hello.get("item", ""))),
+            item=str(hello.get("item", "")),
+            file=str(hello.get("file", "")),
+            range_start=int(hello.get("range_start", 0)),
+            range_length=int(hello.get("range_length", 0)),
         )
     return HostState(name)
 
@@ -78,6 +91,7 @@ class HostBar(QWidget):
     """One button for each host; the one that is pressed is where clips go."""
 
     set_up = pyqtSignal()
+    looked = pyqtSignal()  # the hosts were asked how they are
 
     def __init__(self, hosts: Mapping[str, Host], chosen: str) -> None:
         super().__init__()
@@ -138,6 +152,7 @@ class HostBar(QWidget):
             if now.connected and not before.connected and not self.user_chose:
                 self._buttons[name].setChecked(True)
         self._show()
+        self.looked.emit()
 
     def stop(self) -> None:
         self._timer.stop()

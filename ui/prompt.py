@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PyQt6.QtCore import QEvent, QObject, QSettings, QStringListModel, Qt, pyqtSignal
-from PyQt6.QtGui import QDragEnterEvent, QDropEvent, QFontMetrics, QKeyEvent, QTextCursor
+from PyQt6.QtCore import QEvent, QObject, QSettings, Qt, pyqtSignal
+from PyQt6.QtGui import QDragEnterEvent, QDropEvent
 from PyQt6.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QCompleter,
     QDoubleSpinBox,
     QFormLayout,
     QFrame,
     QHBoxLayout,
     QLabel,
     QLineEdit,
-    QPlainTextEdit,
     QPushButton,
     QSlider,
     QSpinBox,
@@ -43,11 +40,11 @@ from dcldm_plugin.types import (
 )
 from dcldm_plugin.variations import AMOUNTS, audio_source
 from ui import theme
+from ui.prompt_edit import PromptEdit
 from ui.widgets import file_of, hint, paint, text_label
 
 ALTERNATES = 4
 STEREO_WORDS = "0 is mono; left and right share events and differ in texture"
-LINES = 2  # of the prompt that are always seen
 # Words after which another event begins. A plain "and" is left out: "rain and wind" is one scene.
 _NEXT_EVENT = re.compile(
     r"\s*(?:;|\+|,?\s*\b(?:and then|then|followed by|and after that|after which)\b)\s*", re.IGNORECASE
@@ -64,87 +61,6 @@ def layers(text: str) -> list[str]:
     """The events that a prompt names one after the other, if there are several; else the prompt alone."""
     found = [part.strip(" ,.") for part in _NEXT_EVENT.split(text)]
     return [part for part in found if part] or [text]
-
-
-class PromptEdit(QPlainTextEdit):
-    """The prompt, as high as its text. Up and down at its edges go through earlier prompts."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setObjectName("prompt")
-        self.setPlaceholderText("Describe one sound …")
-        self.setTabChangesFocus(True)
-        hint(self, "Prompt")
-        self._history: list[str] = []
-        self._place = -1  # in the history; -1: what is being typed
-        self._draft = ""
-        self._completions = QStringListModel(self)
-        self._completer = QCompleter(self._completions, self)
-        self._completer.setWidget(self)
-        self._completer.setFilterMode(Qt.MatchFlag.MatchContains)
-        self._completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
-        self._completer.activated[str].connect(self.take)
-        self.textChanged.connect(self._fit)
-        self._fit()
-
-    def set_history(self, prompts: Sequence[str]) -> None:
-        """Earlier prompts, the newest first."""
-        self._history = list(dict.fromkeys(prompts))
-        self._completions.setStringList(self._history)
-
-    def remember(self, prompt: str) -> None:
-        self.set_history([prompt, *self._history])
-        self._place = -1
-
-    def take(self, text: str) -> None:
-        """Show a text, ready to be changed."""
-        self.setPlainText(text)
-        self.moveCursor(QTextCursor.MoveOperation.End)
-
-    def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        if event is None:
-            return
-        popup = self._completer.popup()
-        shown = popup is not None and popup.isVisible()
-        if shown and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Tab, Qt.Key.Key_Escape):
-            event.ignore()  # they are the list's
-            return
-        step = {Qt.Key.Key_Up: 1, Qt.Key.Key_Down: -1}.get(Qt.Key(event.key()), 0)
-        if step and not event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier and self._at_edge(step):
-            self._recall(step)
-            return
-        super().keyPressEvent(event)
-        text = self.toPlainText()
-        if event.text().isprintable() and event.text() and len(text) >= 2:
-            self._completer.setCompletionPrefix(text)
-            if self._completer.completionCount() and self._completer.currentCompletion() != text:
-                self._completer.complete(self.rect())
-        elif popup is not None:
-            popup.hide()
-
-    def _at_edge(self, step: int) -> bool:
-        cursor = self.textCursor()
-        moved = cursor.movePosition(QTextCursor.MoveOperation.Up if step > 0 else QTextCursor.MoveOperation.Down)
-        return not moved
-
-    def _recall(self, step: int) -> None:
-        place = min(max(-1, self._place + step), len(self._history) - 1)
-        if place != self._place:
-            if self._place == -1:
-                self._draft = self.toPlainText()
-            self._place = place
-            self.take(self._draft if place == -1 else self._history[place])
-
-    def resizeEvent(self, event: object) -> None:
-        super().resizeEvent(event)  # type: ignore[arg-type]
-        self._fit()
-
-    def _fit(self) -> None:
-        document = self.document()
-        lines = LINES if document is None else max(LINES, min(5, round(document.size().height())))
-        height = QFontMetrics(self.font()).lineSpacing() * lines + 10
-        if height != self.height():
-            self.setFixedHeight(height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +112,7 @@ class PromptPanel(QFrame):
         self.prompt.installEventFilter(self)
         self.seconds = QDoubleSpinBox()
         self.seconds.setRange(MIN_SECONDS, 600.0)
-        self.seconds.setDecimals(1)
+        self.seconds.setDecimals(2)
         self.seconds.setValue(10.0)
         self.seconds.setSuffix(" s")
         hint(self.seconds, "Length in seconds")
@@ -328,9 +244,15 @@ class PromptPanel(QFrame):
         form.addRow("Stereo width", self.stereo)
         return details
 
-    def add_tool(self, button: QWidget) -> None:
-        """A button of the page, left of Generate."""
-        self._row.insertWidget(self._row.count() - 1, button)
+    def add_tool(self, button: QWidget, place: int = -1) -> None:
+        """A button of the page, left of Generate or at a place of its own."""
+        self._row.insertWidget(self._row.count() - 1 if place < 0 else place, button)
+
+    def fit(self, seconds: float | None) -> None:
+        """Take a length from elsewhere in place of the field's own; None gives it back to the user."""
+        self.seconds.setEnabled(seconds is None)
+        if seconds is not None and abs(seconds - self.seconds.value()) > 0.01:
+            self.seconds.setValue(seconds)
 
     def store_settings(self, stored: QSettings) -> None:
         """Keep what is filled in, also a prompt that was not used yet."""

@@ -36,14 +36,14 @@ from dcldm_plugin.errors import DcldmError
 from dcldm_plugin.session import JobChanged
 from dcldm_plugin.timecode import RATES, frame_rate
 from dcldm_plugin.types import DEFAULT_SECONDS, MAX_SECONDS, MAX_VARIATIONS, MIN_SECONDS, TimelineTarget
-from ui.cue_table import ACT, COUNT, LENGTH, SOUND, STATE, TIME, TRACK, CueRow, CueTable
+from ui.cue_table import ACT, COUNT, LENGTH, ROW_HEIGHT, SOUND, TIME, TRACK, CueRow, CueTable, SoundDelegate
 from ui.hosts import HostBar
 from ui.signals import Background, SessionSignals
 from ui.widgets import file_of, hint, text_label
 
-AS_SHEET = "as the sheet says"
+AS_SHEET = "the sheet's"
 SNAPS = {"beginning": "", "onset": "onset", "peak": "peak"}
-WIDTHS = {TIME: 96, LENGTH: 60, COUNT: 28, TRACK: 80, ACT: 58}
+WIDTHS = {TIME: 90, LENGTH: 60, COUNT: 28, TRACK: 72, ACT: 58}
 STATES = {"done": "done", "error": "not all of it was done", "progress": "under way"}
 
 
@@ -78,11 +78,20 @@ class CueView(QTableView):
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         for column, width in WIDTHS.items():
             self.setColumnWidth(column, width)
-        for column in (SOUND, STATE):
-            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(SOUND, QHeaderView.ResizeMode.Stretch)
+        self._delegate = SoundDelegate()
+        self.setItemDelegateForColumn(SOUND, self._delegate)
         numbers.setHighlightSections(False)
-        numbers.setDefaultSectionSize(28)
+        numbers.setDefaultSectionSize(ROW_HEIGHT)
         self.clicked.connect(self._clicked)
+        model.modelReset.connect(lambda: self._span(model))
+
+    def _span(self, model: CueTable) -> None:
+        """What is wrong with a line may take the room of all that it does not have."""
+        self.clearSpans()
+        for number, row in enumerate(model.rows):
+            if row.request is None:
+                self.setSpan(number, SOUND, 1, TRACK - SOUND + 1)
 
     def _clicked(self, index: QModelIndex) -> None:
         if index.column() == ACT:
@@ -135,6 +144,7 @@ class SpottingPage(QWidget):
         top.addStretch(1)
         top.addWidget(self.earlier)
         self.problem = text_label("Problem", "error")
+        self.problem.hide()
         self.sum = text_label("What will be made")
         self.only_make = QCheckBox("Only make, don't place")
         hint(self.only_make, "Only make, don't place")
@@ -160,8 +170,8 @@ class SpottingPage(QWidget):
         layout.addLayout(top)
         layout.addWidget(self._defaults())
         layout.addWidget(self.problem)
-        layout.addWidget(self.view, 1)
         layout.addWidget(self.sum)
+        layout.addWidget(self.view, 1)
         layout.addLayout(below)
 
     def _defaults(self) -> QWidget:
@@ -320,6 +330,7 @@ class SpottingPage(QWidget):
         does: dict[str, Callable[[CueRow], object]] = {
             "Spot": lambda row: self._start([row.row]),
             "Retry": lambda row: self._start([row.row]),
+            "Place": lambda row: self._start([row.row]),
             "Cancel": lambda row: self._program.session.cancel(row.job.id if row.job is not None else ""),
             "Takes": lambda row: self.takes_wanted.emit(row.job.id if row.job is not None else ""),
         }
@@ -343,7 +354,7 @@ class SpottingPage(QWidget):
         rows = [row for row in self.table.rows if row.request is not None]
         errors = len(self.table.rows) - len(rows)
         done = sum(row.done for row in rows)
-        busy = any(row.action == "Cancel" for row in rows)
+        busy = self.table.busy
         words = "Open a cue sheet, or take the DAW's markers; nothing is made before you say so."
         if self._plan is not None:
             clips = sum(len(row.request.seeds) for row in rows if row.request is not None)

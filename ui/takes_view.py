@@ -81,7 +81,7 @@ def parts(row: Row) -> list[Part]:
         if row.clip is None:
             return []
         starred = row.clip.marks.favourite
-        star = Part("star", "starred" if starred else "star", "Favourite", "accent" if starred else "line")
+        star = Part("star", "starred" if starred else "star", "Favourite", "accent" if starred else "dim")
         return [star, Part("grip", "grip", "Drag into the DAW")]
     state = group.job.state if group.job is not None else None
     if state is JobState.QUEUED:
@@ -145,7 +145,7 @@ class TakesDelegate(QStyledItemDelegate):
         bold.setWeight(QFont.Weight.DemiBold)
         top = QRect(left, area.top() + 5, right - left, area.height() // 2 - 4)
         bottom = QRect(left, area.center().y(), right - left, area.height() // 2 - 3)
-        _text(painter, top, group.request.prompt.text, bold, tone.text)
+        draw_text(painter, top, group.request.prompt.text, bold, tone.text)
         small = QFont(font)
         small.setPointSizeF(font.pointSizeF() * 0.88)
         model = index.model()
@@ -158,11 +158,11 @@ class TakesDelegate(QStyledItemDelegate):
         ]
         words = " · ".join(word for word in facts if word)
         if status:
-            used = _text(painter, bottom, status, small, tone.bad if bad else tone.accent)
+            used = draw_text(painter, bottom, status, small, tone.bad if bad else tone.accent)
             bottom.setLeft(bottom.left() + used)
             words = f"  ·  {words}"
         if bottom.width() > 40:
-            _text(painter, bottom, words, small, tone.dim)
+            draw_text(painter, bottom, words, small, tone.dim)
         if state is JobState.RUNNING:
             done = self._done(group)
             line = QRectF(area.left(), area.bottom() - 1, area.width() * done, 2)
@@ -184,7 +184,7 @@ class TakesDelegate(QStyledItemDelegate):
             colour = tone.accent if is_playing else tone.dim
             _icon(painter, "stop" if is_playing else "play", colour, left, area.center().y() - ICON // 2)
         name = QRect(left + ICON + 10, area.top(), 22, area.height() - (8 if clip and clip.marks.rating else 0))
-        _text(painter, name, letter(row.index), font, tone.dim if clip is None else tone.text)
+        draw_text(painter, name, letter(row.index), font, tone.dim if clip is None else tone.text)
         if clip is not None and clip.marks.rating:
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(QColor(tone.accent))
@@ -203,7 +203,7 @@ class TakesDelegate(QStyledItemDelegate):
             small.setPointSizeF(font.pointSizeF() * 0.88)
             where = QRect(wave.right() + 6, area.top(), right - wave.right() - 8, area.height())
             words = "–" if np.isnan(outline.loudness) else f"{outline.loudness:.1f}"
-            _text(painter, where, words, small, tone.dim, Qt.AlignmentFlag.AlignRight)
+            draw_text(painter, where, words, small, tone.dim, Qt.AlignmentFlag.AlignRight)
         ratio = _ratio(painter)
         painter.drawPixmap(wave.topLeft(), waveform_pixmap(clip.sha256, outline, wave.size(), tone.wave, ratio))
         if is_playing:
@@ -387,7 +387,7 @@ def _ratio(painter: QPainter) -> float:
     return device.devicePixelRatioF() if device is not None else 1.0
 
 
-def _text(
+def draw_text(
     painter: QPainter,
     area: QRect,
     words: str,

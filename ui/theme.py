@@ -118,6 +118,7 @@ QPushButton#tab:focus {{ border-bottom-color: {text}; }}
 QListView, QTableView, QScrollArea {{ background: {surface}; border: 1px solid {line}; border-radius: 8px; }}
 QScrollArea#bare, #bare {{ background: transparent; border: 0; }}
 QTableView {{ gridline-color: {line}; selection-background-color: {selected}; selection-color: {text}; }}
+QHeaderView {{ background: {surface}; border: 0; }}
 QHeaderView::section {{ background: {surface}; color: {dim}; border: 0; border-bottom: 1px solid {line};
   padding: 5px 8px; }}
 QTableCornerButton::section {{ background: {surface}; border: 0; }}
@@ -133,6 +134,10 @@ QSlider::handle:horizontal {{ background: {text}; width: 12px; height: 12px; mar
 QSlider::handle:horizontal:focus {{ background: {accent}; }}
 QSlider::handle:horizontal:disabled, QSlider::sub-page:horizontal:disabled {{ background: {line}; }}
 QCheckBox {{ spacing: 6px; }}
+QCheckBox::indicator {{ width: 14px; height: 14px; border: 1px solid {dim}; border-radius: 3px;
+  background: {window}; }}
+QCheckBox::indicator:checked {{ background: {accent}; border-color: {accent}; image: url("{check}"); }}
+QCheckBox::indicator:disabled {{ border-color: {line}; }}
 QCheckBox:focus {{ color: {accent}; }}
 QCheckBox:disabled {{ color: {dim}; }}
 QSplitter::handle {{ background: transparent; }}
@@ -171,10 +176,12 @@ _ICONS = {
     "search": '<circle cx="11" cy="11" r="6"/><path d="m20 20-4.5-4.5"/>',
     "menu": '<path d="M5 12h.01M12 12h.01M19 12h.01" stroke-width="3"/>',
     "info": '<circle cx="12" cy="12" r="8.5"/><path d="M12 11v5M12 8h.01"/>',
+    "fit": '<path d="M4 5v14M20 5v14M8 12h8M10.5 9.5 8 12l2.5 2.5M13.5 9.5 16 12l-2.5 2.5"/>',
+    "replace": '<path d="M4 8h13m-3-3 3 3-3 3M20 16H7m3-3-3 3 3 3"/>',
     "ear": '<path d="M4 10v4M8 7v10M12 4v16M16 8v8M20 10.5v3"/>',
 }
 
-_ARROW = (Path(__file__).parent / "icons" / "down.svg").as_posix()  # a style sheet takes pictures from files only
+_PICTURES = Path(__file__).parent / "icons"  # a style sheet takes pictures from files only
 _ICON_NAME = "dcldm icon"  # the property that remembers which one
 _current = DARK
 
@@ -195,7 +202,9 @@ def apply(application: QApplication, theme: str) -> None:
     forget()
     application.setStyle("Fusion")
     application.setPalette(_palette(_current))
-    application.setStyleSheet(_SHEET.format(**asdict(_current), arrow=_ARROW))
+    check = f"check-{'light' if light else 'dark'}.svg"
+    pictures = {"arrow": (_PICTURES / "down.svg").as_posix(), "check": (_PICTURES / check).as_posix()}
+    application.setStyleSheet(_SHEET.format(**asdict(_current), **pictures))
     for window in application.topLevelWidgets():
         for dressed in (window, *window.findChildren(QObject)):
             if name := dressed.property(_ICON_NAME):

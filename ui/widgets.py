@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from pathlib import Path
 
 from PyQt6.QtCore import Qt
@@ -17,6 +18,11 @@ def hint(widget: QWidget, name: str, description: str = "") -> None:
     if description:
         widget.setAccessibleDescription(description)
         widget.setToolTip(description)
+
+
+def counted(things: Sized, noun: str = "clip") -> str:
+    """How many there are, in words."""
+    return f"one {noun}" if len(things) == 1 else f"{len(things)} {noun}s"
 
 
 def text_label(name: str, kind: str = "dim") -> QLabel:

@@ -78,7 +78,6 @@ class Window(QMainWindow):
             bar.addWidget(tab)
         self._tabs.buttons()[0].setChecked(True)
         bar.addStretch(1)
-        self.commands["dock"].setCheckable(True)
         bar.addWidget(tool(self.commands["dock"], "pin"))
         whole = QWidget()
         whole.setObjectName("page")
@@ -111,9 +110,7 @@ class Window(QMainWindow):
         geometry = self._stored.value("geometry")
         if geometry is not None:
             self.restoreGeometry(geometry)
-        for name, default in (("dock", False), ("place", False), ("auto", True), ("loop", False), ("match", True)):
-            self.commands[name].setCheckable(True)
-            self.commands[name].setChecked(self._stored.value(name, default, bool))
+        self._dock(self.commands["dock"].isChecked())
         self.takes.prompt.recall_settings(self._stored)
 
     @property
@@ -164,8 +161,7 @@ class Window(QMainWindow):
         """Remember how it was, and stop what runs for it."""
         self._stored.setValue("geometry", self.saveGeometry())
         self._stored.setValue("host", self.hosts.chosen if self.hosts.user_chose else "")
-        for name in ("dock", "place", "auto", "loop", "match"):
-            self._stored.setValue(name, self.commands[name].isChecked())
+        self.commands.store()
         self.takes.prompt.store_settings(self._stored)
         self._stored.sync()
         self.hosts.stop()

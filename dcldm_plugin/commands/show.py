@@ -42,7 +42,9 @@ def describe(clip: Clip, record: Mapping[str, Any]) -> Iterator[tuple[str, str]]
     used = clip.sampling
     first, last = used.guidance_interval or (0.0, 1.0)
     part = "" if (first, last) == (0.0, 1.0) else f" from {first:g} to {last:g} of them"
-    yield "sampling", f"{used.sampler}, {used.steps} steps, guidance {used.guidance_scale}{part}"
+    guidance = "" if used.guidance_scale is None else f"guidance {used.guidance_scale}{part}"
+    steps = "" if used.steps is None else f"{used.steps} steps"
+    yield "sampling", ", ".join(word for word in (used.sampler, steps, guidance) if word) or "the model's own"
     if request is not None and request.control is not None:
         control = request.control
         parents = ", ".join(parent.clip or parent.request.prompt.text for parent in control.parents) or "a file"

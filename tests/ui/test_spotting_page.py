@@ -13,7 +13,7 @@ from bridge.program import Program
 from bridge.spotting import make_plan
 from dcldm_plugin.cues import parse_sheet
 from dcldm_plugin.jobs import JobState
-from ui.cue_table import ACT, SOUND, STATE, TIME
+from ui.cue_table import ACT, SOUND, TIME
 from ui.spotting_page import SpottingPage
 from ui.window import Window
 
@@ -38,13 +38,17 @@ def column(page: SpottingPage, number: int) -> list[str]:
     return [page.table.text(row, number) for row in page.table.rows]
 
 
+def state(page: SpottingPage) -> list[str]:
+    return [page.table.state(row) for row in page.table.rows]
+
+
 def test_a_sheet_is_shown_before_anything_is_made(
     qtbot: QtBot, page: SpottingPage, program: Program, sheet: Path
 ) -> None:
     page.open_sheet(sheet)
     assert column(page, TIME) == ["00:01:00:00", "00:02:00:00", "", "00:03:00:00"]
     assert column(page, SOUND) == ["rain", "wind", "", "bell"]
-    assert "soon" in column(page, STATE)[2] and column(page, ACT) == ["Spot", "Spot", "", "Spot"]
+    assert "soon" in state(page)[2] and column(page, ACT) == ["Spot", "Spot", "", "Spot"]
     assert "3 cues, 4 clips" in page.sum.text() and "1 row can't be done" in page.sum.text()
     assert not page.go.isEnabled() and program.session.jobs() == []
     page.leave_out.setChecked(True)
@@ -56,7 +60,7 @@ def test_one_row_by_key_then_all(qtbot: QtBot, page: SpottingPage, window: Windo
     page.view.selectRow(1)
     page.view.setFocus()
     qtbot.keyClick(page.view, Qt.Key.Key_Return)
-    qtbot.waitUntil(lambda: column(page, STATE)[1] == "placed", timeout=PATIENCE)
+    qtbot.waitUntil(lambda: state(page)[1] == "placed", timeout=PATIENCE)
     assert column(page, ACT) == ["Spot", "Takes", "", "Spot"] and len(list((home / "inbox").iterdir())) == 1
     page.leave_out.setChecked(True)
     assert page.go.text() == "Go on"
@@ -74,11 +78,11 @@ def test_a_row_can_be_cancelled_and_tried_again(qtbot: QtBot, page: SpottingPage
     page.only_make.setChecked(True)
     page.open_sheet(slow)
     page._act(0)
-    qtbot.waitUntil(lambda: "denoising" in column(page, STATE)[0], timeout=PATIENCE)
-    assert " of 30" in column(page, STATE)[0] and page.cancel.isEnabled()
+    qtbot.waitUntil(lambda: "denoising" in state(page)[0], timeout=PATIENCE)
+    assert " of 30" in state(page)[0] and page.cancel.isEnabled()
     page._act(0)
     qtbot.waitUntil(lambda: column(page, ACT) == ["Retry"], timeout=PATIENCE)
-    assert "cancelled" in column(page, STATE)[0]
+    assert "cancelled" in state(page)[0]
 
 
 def test_an_interrupted_run_is_shown_and_goes_on(
@@ -92,7 +96,7 @@ def test_an_interrupted_run_is_shown_and_goes_on(
     page = window.spotting
     assert column(page, SOUND) == ["rain", "wind", "", "bell"] and page.go.text() == "Go on"
     qtbot.mouseClick(page.go, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: column(page, STATE)[0::3] == ["made", "made"], timeout=PATIENCE)
+    qtbot.waitUntil(lambda: state(page)[0::3] == ["made", "made"], timeout=PATIENCE)
 
 
 def test_what_is_wrong_is_said_in_place(qtbot: QtBot, page: SpottingPage, tmp_path: Path) -> None:
