@@ -76,6 +76,7 @@ def running(settings: Settings, osc: OscSocket, listeners: Sequence[Listener] = 
                     idle_seconds=settings.idle_seconds,
                     log=settings.log_folder / "engine.log",
                     home=settings.home,
+                    device=settings.device,
                 )
             )
         )

@@ -23,6 +23,7 @@ from dcldm_plugin.errors import DcldmError, InvalidInput
 from dcldm_plugin.types import clean_text
 
 HOME_VARIABLE = "DCLDM_HOME"
+DEVICE_VARIABLE = "DCLDM_DEVICE"  # by which the engine is told the device of the settings
 FILE_NAME = "settings.toml"
 
 
@@ -49,6 +50,7 @@ class Settings:
     name_template: str = "{cat_id}_{fx_name}_{creator_id}_{source_id}"
     commercial_only: bool = False  # refuse what makes clips that may not be sold
     leave_out: str = ""  # kinds of metadata that files are not to carry, with commas; see `delivery.FIELDS`
+    device: str = "auto"  # what the engine computes on: auto, cpu, cuda, cuda:1, mps
     idle_seconds: float = 300.0  # after this long without work the engine gives its memory back
 
     @classmethod

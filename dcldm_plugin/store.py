@@ -97,6 +97,11 @@ class Store:
             sizes.append(manifest.size_bytes if manifest else PARTS[part].size_bytes)
         return sum(sizes)
 
+    def present_bytes(self, model: Model) -> int:
+        """How much of a model is on disk now, what is not complete yet included."""
+        folders = [folder for part in model.parts for folder in (self.folder / part, self._staging(part))]
+        return sum(_size_bytes(path) for folder in folders for path in folder.rglob("*"))
+
     def paths(self, name: str) -> dict[str, Path]:
         """The folder of each part of a model, for whoever loads it. Raises `DcldmError` with what to do."""
         model = find(name)
@@ -297,6 +302,14 @@ def _first_damaged(folder: Path, manifest: Manifest) -> str | None:
         if not (folder / name).is_file() or sha256_of(folder / name) != file.sha256:
             return name
     return None
+
+
+def _size_bytes(path: Path) -> int:
+    """Of a file; 0 for anything else, and for one that is moved just now."""
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except OSError:
+        return 0
 
 
 def _terms(part: Part) -> str:

@@ -74,6 +74,9 @@ def test_from_nothing_to_installed_and_offline_and_back(store: Store, hub: Any) 
     manifest = store.manifest("tango")
     assert manifest is not None and manifest.licence_there == "cc-by-nc-sa-4.0"
     assert manifest.licence == PARTS["tango"].licence and manifest.wanted_by == ("tango",)
+    assert store.present_bytes(tango) == sum(store.manifest(part).size_bytes for part in tango.parts) + sum(
+        (store.folder / part / "manifest.json").stat().st_size for part in tango.parts
+    )
     assert manifest.source == f"{hub.address}/declare-lab/tango" and len(manifest.revision) == 40
     assert all("as it should be" in line for line in install(store, "tango"))  # asks nobody
 

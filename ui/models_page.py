@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
 
-from PyQt6.QtCore import Qt, pyqtSignal
+from PyQt6.QtCore import Qt, QTimer, pyqtSignal
 from PyQt6.QtGui import QShowEvent
 from PyQt6.QtWidgets import (
     QFrame,
@@ -25,7 +26,10 @@ from dcldm_plugin.sources import MODELS, PARTS, Part
 from dcldm_plugin.store import Store
 from dcldm_plugin.types import ModelInfo
 from ui.signals import Background
-from ui.widgets import hint
+from ui.widgets import hint, text_label
+
+LOOK_MILLISECONDS = 500
+TAKE_BYTES = 3_000_000_000  # what a full-size model needs besides its weights, in 32 bits
 
 
 class ModelsPage(QScrollArea):
@@ -37,7 +41,11 @@ class ModelsPage(QScrollArea):
     def __init__(self, store: Store, background: Background) -> None:
         super().__init__()
         self._store, self._background = store, background
-        self._busy = ""
+        self._busy = ""  # the model that is being installed or removed
+        self._step = ""
+        self._clock = QTimer(self)
+        self._clock.setInterval(LOOK_MILLISECONDS)
+        self._clock.timeout.connect(self._look)
         self._told.connect(lambda words: self._say(words))
         self.setObjectName("bare")
         self.setWidgetResizable(True)
@@ -58,6 +66,7 @@ class ModelsPage(QScrollArea):
         layout = QVBoxLayout(page)
         layout.setContentsMargins(0, 0, 4, 0)
         layout.setSpacing(8)
+        layout.addWidget(self._on_disk())
         installable = {
             name: model.info for name, model in MODELS.items() if all(PARTS[p].repository for p in model.parts)
         }
@@ -72,6 +81,16 @@ class ModelsPage(QScrollArea):
             layout.addWidget(self._card(info))
         layout.addStretch(1)
         self.setWidget(page)
+
+    def _on_disk(self) -> QLabel:
+        folder = self._store.folder
+        parts = {part for model in MODELS.values() for part in model.parts}
+        taken = sum(manifest.size_bytes for part in parts if (manifest := self._store.manifest(part)) is not None)
+        there = next(path for path in (folder, *folder.parents) if path.is_dir())
+        free = shutil.disk_usage(there).free
+        line = text_label("On disk")
+        line.setText(f"{taken / 1e9:.2f} GB of models in {folder}; {free / 1e9:.0f} GB are free.")
+        return line
 
     def _card(self, info: ModelInfo) -> QWidget:
         model = MODELS.get(info.name)
@@ -93,9 +112,11 @@ class ModelsPage(QScrollArea):
         grid.addWidget(licence, 1, 0)
         runs = "" if info.name in self._runnable else "no engine for it yet"
         size = f"{self._store.size_bytes(model) / 1e9:.2f} GB" if model is not None else "comes with dcldm"
+        memory = "" if model is None else fits([PARTS[part].size_bytes for part in model.parts], _memory_bytes())
         facts = (
             info.name,
             size,
+            memory,
             f"{info.sample_rate / 1000:g} kHz, nothing above {info.band_hz / 1000:g} kHz",
             f"at most {info.longest_seconds:g} s",
             runs,
@@ -114,15 +135,13 @@ class ModelsPage(QScrollArea):
             for part in self._store.locked(model):
                 self._add_token(grid, part)
         if info.name == self._busy:
-            bar = QProgressBar()
-            bar.setRange(0, 0)
-            bar.setTextVisible(False)
-            bar.setAccessibleName(f"Installing {info.title}")
-            self._line = QLabel()
-            self._line.setObjectName("dim")
-            self._line.setWordWrap(True)
+            self._bar = QProgressBar()
+            self._bar.setRange(0, 0)
+            self._bar.setTextVisible(False)
+            self._bar.setAccessibleName(f"Installing {info.title}")
+            self._line = text_label("Progress")
             grid.addWidget(self._line, 3, 0, 1, 2)
-            grid.addWidget(bar, 4, 0, 1, 2)
+            grid.addWidget(self._bar, 4, 0, 1, 2)
         return card
 
     def _add_token(self, grid: QGridLayout, part: Part) -> None:
@@ -143,6 +162,7 @@ class ModelsPage(QScrollArea):
     def _install(self, name: str) -> None:
         os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
         logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+        self._clock.start()
         self._work(name, lambda: self._store.install(name, self._told.emit), f"{name} is installed.")
 
     def _remove(self, name: str) -> None:
@@ -154,11 +174,39 @@ class ModelsPage(QScrollArea):
 
         def over(said: str, bad: bool) -> None:
             self._busy = ""
+            self._clock.stop()
             self.refresh()
             self.said.emit(said, bad)
 
         self._background.do(work, lambda _: over(words, False), lambda sentence: over(sentence, True))
 
+    def _look(self) -> None:
+        """How much has arrived. The size of what is not there yet is known about only."""
+        model = MODELS[self._busy]
+        there, whole = self._store.present_bytes(model), self._store.size_bytes(model)
+        share = min(1.0, there / max(1, whole))
+        self._bar.setRange(0, 1000)
+        self._bar.setValue(round(share * 1000))
+        self._line.setText(f"downloading {there / 1e9:.2f} of {whole / 1e9:.2f} GB  ·  {self._step}")
+
     def _say(self, words: str) -> None:
+        self._step = words
         if self._busy:
             self._line.setText(words)
+
+
+def fits(part_bytes: Sequence[int], memory_bytes: int) -> str:
+    """Whether a model with parts of these sizes fits a machine's main memory, in words; about, from its files."""
+    whole, largest = sum(part_bytes) + TAKE_BYTES, max(part_bytes) + TAKE_BYTES
+    here = f"{whole / 1e9:.0f} GB of memory of {memory_bytes / 1e9:.0f}"
+    if whole <= memory_bytes:
+        return f"needs about {here}"
+    if largest <= memory_bytes:
+        return f"needs about {here}: its parts will take turns, which is slower"
+    return f"too large for this machine: needs about {largest / 1e9:.0f} GB of memory of {memory_bytes / 1e9:.0f}"
+
+
+def _memory_bytes() -> int:
+    import psutil
+
+    return int(psutil.virtual_memory().total)

@@ -76,8 +76,10 @@ class Background(QObject):
     def __init__(self, threads: int = 2) -> None:
         super().__init__()
         self._pool = QThreadPool(self)
+        self._pool.setObjectName("dcldm work")  # which its threads are called by, too
         self._pool.setMaxThreadCount(threads)
         self._open: set[_Outcome] = set()
+        self._closed = False
 
     def do(
         self,
@@ -85,7 +87,12 @@ class Background(QObject):
         done: Callable[[Any], None],
         failed: Callable[[str], None] | None = None,
     ) -> None:
-        """Call `work` on another thread, then `done` with its result, or `failed` with a sentence, on this one."""
+        """Call `work` on another thread, then `done` with its result, or `failed` with a sentence, on this one.
+
+        After `close` nothing is begun any more.
+        """
+        if self._closed:
+            return
         outcome = _Outcome()
         self._open.add(outcome)
 
@@ -100,7 +107,10 @@ class Background(QObject):
         self._pool.start(_Work(work, outcome))
 
     def close(self) -> None:
-        """Drop what waits; wait for what runs. Nothing is called back afterwards."""
+        """Drop what waits; wait for what runs, and for its threads. Nothing is called back afterwards."""
+        if self._closed:
+            return
+        self._closed = True
         self._pool.clear()
         for outcome in self._open:
             outcome.blockSignals(True)

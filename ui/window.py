@@ -16,6 +16,7 @@ from PyQt6.QtWidgets import (
 )
 
 from bridge.program import Program
+from dcldm_plugin.delivery import Delivery
 from dcldm_plugin.settings import Settings
 from dcldm_plugin.store import Store
 from ui import theme
@@ -142,6 +143,7 @@ class Window(QMainWindow):
     def _settings_saved(self, settings: Settings) -> None:
         """What need not wait for the next start."""
         self._program.session.commercial_only = settings.commercial_only
+        self._program.library.delivery = Delivery.of(settings)
 
     def _set_up(self) -> None:
         SetUp(self._program.settings, self._program.osc.port, self).show()

@@ -141,7 +141,14 @@ def studio(settings: Settings, clip_folder: Path | None) -> Iterator[Clips]:
         library = stack.enter_context(closing(Library(settings.library_folder, settings.index, Delivery.of(settings))))
         jobs = stack.enter_context(closing(JobStore(settings.index)))
         engine = stack.enter_context(
-            closing(EngineProcess(settings.engine_folder, log=settings.log_folder / "engine.log", home=settings.home))
+            closing(
+                EngineProcess(
+                    settings.engine_folder,
+                    log=settings.log_folder / "engine.log",
+                    home=settings.home,
+                    device=settings.device,
+                )
+            )
         )
         session = stack.enter_context(closing(Session(library, jobs, engine, clip_folder=clip_folder)))
         session.subscribe(events.put)

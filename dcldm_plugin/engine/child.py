@@ -25,7 +25,7 @@ from dcldm_plugin.engine.protocol import (
     encode,
 )
 from dcldm_plugin.errors import EngineFailed
-from dcldm_plugin.settings import HOME_VARIABLE
+from dcldm_plugin.settings import DEVICE_VARIABLE, HOME_VARIABLE
 
 ENDING_GRACE_SECONDS = 3.0  # longer than the worker gives itself
 MAX_LOG_BYTES = 1_000_000  # of each of two files, the log and the one before it
@@ -42,11 +42,13 @@ def worker_command() -> list[str]:
     return [sys.executable, "-P", "-m", "dcldm_plugin.engine.worker"]
 
 
-def worker_environment(home: Path | None = None) -> dict[str, str]:
+def worker_environment(home: Path | None = None, device: str = "") -> dict[str, str]:
     """Our own environment with what lets the worker find the package, its models and share the processor."""
     environment = dict(os.environ)
     if home is not None:
         environment[HOME_VARIABLE] = str(home)
+    if device:
+        environment[DEVICE_VARIABLE] = device
     # OpenMP's threads would otherwise spin for a while after each operation, and take a core from the DAW.
     environment["OMP_WAIT_POLICY"] = "PASSIVE"
     root = Path(dcldm_plugin.__file__).resolve().parents[1]
@@ -62,14 +64,14 @@ class Child:
     Raises `EngineFailed` if it cannot be started.
     """
 
-    def __init__(self, command: Sequence[str], log: Path | None, home: Path | None = None) -> None:
+    def __init__(self, command: Sequence[str], log: Path | None, home: Path | None = None, device: str = "") -> None:
         try:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=worker_environment(home),
+                env=worker_environment(home, device),
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
         except OSError as error:

@@ -39,7 +39,8 @@ class EngineProcess:
     """Renders requests in a worker process. Starts nothing before the first `run`.
 
     `folder` is where unfinished takes go, `log` where what the worker prints is kept (bounded),
-    `home` where it finds installed models if that is not the default.
+    `home` where it finds installed models if that is not the default, `device` what the models compute on
+    where they have a choice ("" as the environment says).
     `patience_seconds` is how long a worker may take to say that it is ready, or to heed a cancel.
     """
 
@@ -51,6 +52,7 @@ class EngineProcess:
         command: Sequence[str] | None = None,
         log: Path | None = None,
         home: Path | None = None,
+        device: str = "",
         patience_seconds: float = 30.0,
     ) -> None:
         self._folder = folder
@@ -58,6 +60,7 @@ class EngineProcess:
         self._command = list(command or worker_command())
         self._log = log
         self._home = home
+        self._device = device
         self._patience_seconds = patience_seconds
         self._turn = threading.Lock()  # held by the thread that uses the worker
         self._state = threading.Lock()  # guards all that follows; never held while waiting
@@ -198,7 +201,7 @@ class EngineProcess:
         with self._state:
             if self._closed:
                 raise Cancelled
-            child = self._child = Child(self._command, self._log, self._home)
+            child = self._child = Child(self._command, self._log, self._home, self._device)
         deadline = time.monotonic() + self._patience_seconds
         message = None
         try:

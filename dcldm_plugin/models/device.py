@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from torch import nn
 
 from dcldm_plugin.errors import DcldmError, EngineFailed, InvalidInput, is_out_of_memory
 from dcldm_plugin.models.plan import PlanModel
+from dcldm_plugin.settings import DEVICE_VARIABLE
 
 Result = TypeVar("Result")
 Keep = Literal["device", "memory", "disk"]
@@ -68,7 +70,12 @@ def place(
 
 
 def choose_device(wish: str = "auto") -> torch.device:
-    """CUDA before MPS before the CPU, or the one that is wished for. Raises `InvalidInput`."""
+    """The one that is wished for; else that of the settings; else CUDA before MPS before the CPU.
+
+    Raises `InvalidInput`.
+    """
+    if wish == "auto":
+        wish = os.environ.get(DEVICE_VARIABLE) or "auto"
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if wish == "auto":
         return torch.device(next(name for name, is_there in there.items() if is_there))

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from transformers.models.musicgen.configuration_musicgen import MusicgenDecoderConfig
 
+from dcldm_plugin.engine.child import worker_environment
 from dcldm_plugin.errors import EngineFailed, InvalidInput
 from dcldm_plugin.models.device import (
     Placement,
@@ -24,6 +25,7 @@ from dcldm_plugin.models.device import (
 )
 from dcldm_plugin.models.plan import PlanModel
 from dcldm_plugin.models.transformer import DualTransformer, TransformerConfig
+from dcldm_plugin.settings import DEVICE_VARIABLE
 
 GB = 10**9
 
@@ -42,6 +44,16 @@ def test_a_device_that_is_not_here_is_refused_by_name() -> None:
     for wish in ("abacus", "cuda:99", "cuda:x", "cpu;rm"):
         with pytest.raises(InvalidInput, match="auto"):
             choose_device(wish)
+
+
+def test_the_device_of_the_settings_is_taken_where_nothing_else_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(DEVICE_VARIABLE, "abacus")
+    assert choose_device("cpu").type == "cpu"
+    with pytest.raises(InvalidInput, match="no device 'abacus'"):
+        choose_device()
+    monkeypatch.setenv(DEVICE_VARIABLE, "cpu")
+    assert choose_device().type == "cpu"
+    assert worker_environment(None, "mps")[DEVICE_VARIABLE] == "mps"
 
 
 def test_precision_follows_the_device() -> None:

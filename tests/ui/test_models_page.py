@@ -1,4 +1,4 @@
-"""The page of models: what stands before weights behind a licence, and the token that opens them."""
+"""The page of models: what is said of them before they are there, and the token that opens weights behind a licence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pytestqt.qtbot import QtBot
 from dcldm_plugin.hub import Hub
 from dcldm_plugin.sources import PARTS
 from dcldm_plugin.store import Store
-from ui.models_page import ModelsPage
+from ui.models_page import ModelsPage, fits
 from ui.signals import Background
 
 STABLE = "stable-audio-open-1.0"
@@ -32,3 +32,9 @@ def test_weights_behind_a_licence_are_opened_by_a_token(qtbot: QtBot, tmp_path: 
         install.click()
     assert said.args == [f"{STABLE} is installed.", False]
     assert not any(title in each.accessibleName() for each in page.findChildren(QLineEdit))  # nothing more to ask
+
+
+def test_whether_a_model_fits_the_memory_of_this_machine() -> None:
+    assert fits([5_000_000_000], 16_000_000_000) == "needs about 8 GB of memory of 16"
+    assert "take turns" in fits([5_000_000_000, 4_000_000_000, 3_000_000_000], 10_000_000_000)
+    assert "too large" in fits([5_000_000_000], 4_000_000_000)

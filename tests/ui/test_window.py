@@ -2,18 +2,22 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
-from PyQt6.QtCore import QModelIndex, Qt
+from PyQt6 import sip
+from PyQt6.QtCore import QModelIndex, QSettings, Qt
 from PyQt6.QtGui import QGuiApplication
-from PyQt6.QtWidgets import QAbstractScrollArea, QLabel, QWidget
+from PyQt6.QtWidgets import QAbstractScrollArea, QApplication, QLabel, QWidget
 from pytestqt.qtbot import QtBot
 
-from bridge.program import Program
+from bridge.osc import OscSocket
+from bridge.program import Program, running
 from dcldm_plugin.jobs import JobState
 from dcldm_plugin.settings import load
 from dcldm_plugin.types import GenerationRequest, Licence, Rights
@@ -350,9 +354,43 @@ def test_what_was_typed_is_there_after_a_restart(qtbot: QtBot, make_window: Call
     assert second.takes.prompt.alternates.value() == 7
 
 
-def test_no_process_of_ours_stays(qtbot: QtBot, window: Window, program: Program) -> None:
+def test_nothing_is_left_running(qtbot: QtBot, qapp: QApplication, home: Path, tmp_path: Path) -> None:
+    def threads() -> set[str]:
+        """Python's own, and those of our pool, by its name."""
+        own = [one for one in threading.enumerate() if not isinstance(one, threading._DummyThread)]
+        pooled = set()
+        for task in Path("/proc/self/task").glob("*"):
+            with suppress(OSError):  # it ended just now
+                pooled |= {str(task)} if task.joinpath("comm").read_text().startswith("dcldm") else set()
+        return pooled | {f"{one.name} {one.ident}" for one in own}
+
+    before, processes = threads(), set(psutil.Process().children())
+    with running(load(home), OscSocket(0)) as program:
+        window = Window(program, QSettings(str(tmp_path / "window.ini"), QSettings.Format.IniFormat))
+        window.show()
+        window.takes.prompt.seconds.setValue(0.5)
+        window.takes.making.example("rain")
+        qtbot.waitUntil(lambda: states(window) == [JobState.FINISHED], timeout=30_000)
+        select(window, 1)
+        qtbot.waitUntil(lambda: threads() > before, timeout=PATIENCE)
+        assert set(psutil.Process().children()) > processes
+        window.shut()
+    sip.delete(window)
+    assert threads() == before
+    assert set(psutil.Process().children()) == processes
+
+
+def test_names_of_clips_hold_from_the_next_one_on(qtbot: QtBot, window: Window, home: Path) -> None:
+    page = window.settings
+    page.creator.setText("no_underscores")
+    page.save()
+    assert "creator id" in window.news and load(home).creator_id == "ANON"
+    page.creator.setText("Fox")
+    page.in_file["date"].setChecked(False)
+    page.engine_device.setCurrentText("cpu")
+    page.save()
+    assert "next start" in window.news
+    assert (load(home).creator_id, load(home).leave_out, load(home).device) == ("Fox", "date", "cpu")
     make(qtbot, window, "rain", alternates=1)
-    worker = program.engine.pid
-    assert worker is not None
-    program.engine.close()
-    assert not psutil.pid_exists(worker)
+    clip = rows(window)[1].clip
+    assert clip is not None and clip.path.stem.endswith("_Fox_DCLDM")
