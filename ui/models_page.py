@@ -140,8 +140,8 @@ class ModelsPage(QScrollArea):
             self._bar.setTextVisible(False)
             self._bar.setAccessibleName(f"Installing {info.title}")
             self._line = text_label("Progress")
-            grid.addWidget(self._line, 3, 0, 1, 2)
-            grid.addWidget(self._bar, 4, 0, 1, 2)
+            for widget in (self._line, self._bar):
+                grid.addWidget(widget, grid.rowCount(), 0, 1, 2)
         return card
 
     def _add_token(self, grid: QGridLayout, part: Part) -> None:
