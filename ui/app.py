@@ -79,8 +79,7 @@ def make_application() -> QApplication:
     made = QApplication(sys.argv[:1])
     made.setApplicationName("dcldm")
     made.setApplicationDisplayName("DC-LDM")
-    keys = KeysForWidgets(made)
-    made.installEventFilter(keys)
+    KeysForWidgets(made)
     return made
 
 

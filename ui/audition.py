@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
 from PyQt6.QtCore import QObject, QTimer, pyqtSignal
 
 from dcldm_plugin.types import Clip
 from ui.player import Player, Voice
 from ui.signals import Background
 from ui.sound import Outlines, read_samples
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 MATCHED_LUFS = -24.0  # low enough that hardly any clip has to be turned up
 FRAME_MILLISECONDS = 33
@@ -137,7 +140,7 @@ class Audition(QObject):
         outline = self._outlines.get(clip) if self.match else None
         if outline is None or math.isnan(outline.loudness):
             return 1.0
-        peak = max(1.0, float(np.abs(outline.peaks.astype(int)).max())) / 127.0
+        peak = max(1.0, float(abs(outline.peaks.astype(int)).max())) / 127.0
         return float(min(10.0 ** ((MATCHED_LUFS - outline.loudness) / 20.0), 1.0 / peak))
 
     def _tick(self) -> None:

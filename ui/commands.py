@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cache
 
 from PyQt6.QtCore import QEvent, QObject, QSettings, Qt
 from PyQt6.QtGui import QAction, QKeyEvent, QKeySequence
-from PyQt6.QtWidgets import QAbstractButton, QAbstractSlider, QComboBox, QWidget
+from PyQt6.QtWidgets import QAbstractButton, QAbstractSlider, QApplication, QComboBox, QWidget
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,25 +136,34 @@ class Commands(QObject):
 class KeysForWidgets(QObject):
     """Lets buttons, lists of choices and sliders have the keys that work them, whatever those are bound to.
 
-    Installed on the application, since a shortcut is looked for before the widget with the focus gets the key.
+    Looks only at the widget that has the focus: a shortcut is looked for before that one gets the key.
     """
+
+    def __init__(self, application: QApplication) -> None:
+        super().__init__(application)
+        application.focusChanged.connect(self._follow)
+
+    def _follow(self, old: QWidget | None, new: QWidget | None) -> None:
+        if old is not None:
+            old.removeEventFilter(self)
+        if new is not None:
+            new.installEventFilter(self)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         if event is not None and event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent):
             key = Qt.Key(event.key()) if event.key() else Qt.Key.Key_unknown
             plain = event.modifiers() == Qt.KeyboardModifier.NoModifier
-            if plain and key in _WORKS.get(_kind(watched), ()):
+            if plain and key in _keys_of(_kind(watched)):
                 event.accept()
                 return True
         return False
 
 
-_ARROWS = (Qt.Key.Key_Left, Qt.Key.Key_Right, Qt.Key.Key_Up, Qt.Key.Key_Down)
-_WORKS: dict[str, tuple[Qt.Key, ...]] = {
-    "button": (Qt.Key.Key_Space, Qt.Key.Key_Return, Qt.Key.Key_Enter),
-    "choice": (Qt.Key.Key_Space, Qt.Key.Key_Return, Qt.Key.Key_Enter, *_ARROWS),
-    "slider": _ARROWS,
-}
+@cache  # not at import: Qt's table of keys is made when it is looked at first, and takes a while
+def _keys_of(kind: str) -> tuple[Qt.Key, ...]:
+    press = (Qt.Key.Key_Space, Qt.Key.Key_Return, Qt.Key.Key_Enter)
+    arrows = (Qt.Key.Key_Left, Qt.Key.Key_Right, Qt.Key.Key_Up, Qt.Key.Key_Down)
+    return {"button": press, "choice": press + arrows, "slider": arrows}.get(kind, ())
 
 
 def _kind(widget: QObject | None) -> str:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+import math
+from typing import TYPE_CHECKING
+
 from PyQt6.QtCore import QPoint, QRect, QRectF, QSize, Qt, pyqtSignal
 from PyQt6.QtGui import QColor, QFont, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from PyQt6.QtWidgets import QSizePolicy, QWidget
 
-from dcldm_plugin.audio.picture import LOWEST_HZ, spectrogram_png
 from dcldm_plugin.types import Clip
 from ui import theme
 from ui.sound import Outline
-from ui.takes_view import draw_waveform
+from ui.takes_view import waveform_image
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 RULER = 20
 SHOWN_HZ = 24_000.0  # up to half of what is delivered, so that an empty band is seen as empty
@@ -22,6 +26,8 @@ PICTURE = (900, 220)
 
 def picture(samples: NDArray[np.float32], sample_rate: int) -> QImage:
     """A spectrogram of samples [time, channels]. May be called on any thread."""
+    from dcldm_plugin.audio.picture import spectrogram_png
+
     mono = samples.mean(axis=1)
     image = QImage()
     image.loadFromData(spectrogram_png(mono, sample_rate, width=PICTURE[0], height=PICTURE[1], band_hz=SHOWN_HZ))
@@ -160,7 +166,8 @@ class WaveEditor(QWidget):
             self._draw_picture(painter, area, self._image)
         elif self._outline is not None:
             self._draw_levels(painter, area)
-            draw_waveform(painter, QRectF(area).adjusted(1, 8, -1, -8), self._outline, tone.wave)
+            inner, ratio = area.adjusted(1, 8, -1, -8), self.devicePixelRatioF()
+            painter.drawImage(inner.topLeft(), waveform_image(self._outline, inner.size(), tone.wave, ratio))
         if self.range is not None:
             self._draw_range(painter, area)
         self._draw_ruler(painter, area)
@@ -188,9 +195,11 @@ class WaveEditor(QWidget):
         painter.drawImage(inner, image)
         if self._band_hz >= SHOWN_HZ:
             return
+        from dcldm_plugin.audio.picture import LOWEST_HZ
+
         # The scale is logarithmic from 60 Hz to 24 kHz; nothing of the model's is above its band.
-        share = np.log(SHOWN_HZ / self._band_hz) / np.log(SHOWN_HZ / LOWEST_HZ)
-        empty = QRectF(inner.left(), inner.top(), inner.width(), inner.height() * float(share))
+        share = math.log(SHOWN_HZ / self._band_hz) / math.log(SHOWN_HZ / LOWEST_HZ)
+        empty = QRectF(inner.left(), inner.top(), inner.width(), inner.height() * share)
         painter.fillRect(empty, QColor(128, 128, 140, 60))
         painter.fillRect(empty, Qt.BrushStyle.BDiagPattern)
         painter.setFont(self._small())

@@ -8,15 +8,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from dcldm_plugin.errors import DcldmError
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Samples = NDArray[np.float32]
+
 FADE_SECONDS = 0.006  # long enough to be no click, too short to be heard as a fade
-Samples = NDArray[np.float32]
 
 
 class Voice:
@@ -54,6 +56,8 @@ class Voice:
 
     def _piece(self, out: Samples) -> int:
         """Write up to the next event: the end of a fade, of the loop or of the clip. Returns how many samples."""
+        import numpy as np
+
         falling = self._stopping or self._jump is not None
         if falling and self._level <= 0.0:
             self.over = self._stopping

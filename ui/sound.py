@@ -8,15 +8,17 @@ from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
 from PyQt6.QtCore import QObject, pyqtSignal
 
 from dcldm_plugin.errors import DcldmError
 from dcldm_plugin.types import Clip
 from ui.signals import Background
+
+if TYPE_CHECKING:  # the window is there before it is loaded
+    import numpy as np
+    from numpy.typing import NDArray
 
 BINS = 1024  # of a clip, whatever its length: more than a row has pixels
 KEPT = 4000  # outlines in memory: 2 KB each
@@ -44,6 +46,8 @@ def read_samples(path: Path) -> tuple[NDArray[np.float32], int]:
 
 def peaks_of(samples: NDArray[np.float32]) -> NDArray[np.int8]:
     """Lowest and highest of samples [time, channels] in each of `BINS` equal parts."""
+    import numpy as np
+
     edges = np.linspace(0, len(samples), BINS + 1).astype(int)[:-1]
     edges = np.minimum(edges, max(0, len(samples) - 1))
     low = np.minimum.reduceat(samples.min(axis=1), edges) if len(samples) else np.zeros(BINS)
@@ -56,6 +60,7 @@ def loudness(samples: NDArray[np.float32], sample_rate: int) -> float:
 
     So a short hit counts as loud as it would in a row of hits, which is what matching two of them needs.
     """
+    import numpy as np
     import pyloudnorm
 
     block = round(0.4 * sample_rate) + 1
@@ -100,6 +105,8 @@ class Outlines(QObject):
         self.ready.emit(key)
 
     def _load(self, path: Path, key: str) -> None:
+        import numpy as np
+
         with suppress(sqlite3.Error):  # a cache that can't be used is done without
             if (cached := self._ask("SELECT loudness, peaks FROM outlines WHERE sha256 = ?", key)) is not None:
                 value, blob = cached

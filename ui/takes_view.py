@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 from PyQt6.QtCore import (
     QEvent,
     QItemSelectionModel,
@@ -25,12 +25,12 @@ from PyQt6.QtGui import (
     QDrag,
     QFont,
     QFontMetrics,
+    QImage,
     QMouseEvent,
     QPainter,
     QPen,
     QPixmap,
     QPixmapCache,
-    QPolygonF,
 )
 from PyQt6.QtWidgets import (
     QAbstractItemView,
@@ -202,7 +202,7 @@ class TakesDelegate(QStyledItemDelegate):
             small = QFont(font)
             small.setPointSizeF(font.pointSizeF() * 0.88)
             where = QRect(wave.right() + 6, area.top(), right - wave.right() - 8, area.height())
-            words = "–" if np.isnan(outline.loudness) else f"{outline.loudness:.1f}"
+            words = "–" if math.isnan(outline.loudness) else f"{outline.loudness:.1f}"
             draw_text(painter, where, words, small, tone.dim, Qt.AlignmentFlag.AlignRight)
         ratio = _ratio(painter)
         painter.drawPixmap(wave.topLeft(), waveform_pixmap(clip.sha256, outline, wave.size(), tone.wave, ratio))
@@ -410,30 +410,30 @@ def waveform_pixmap(key: str, outline: Outline, size: QSize, colour: str, ratio:
     found = QPixmapCache.find(name)
     if found is not None:
         return found
-    picture = QPixmap(size * ratio)
-    picture.setDevicePixelRatio(ratio)
-    picture.fill(Qt.GlobalColor.transparent)
-    painter = QPainter(picture)
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    largest = max(1, int(np.abs(outline.peaks.astype(int)).max()))  # a row shows the shape, and its level in LUFS
-    draw_waveform(painter, QRectF(0, 0, size.width(), size.height()), outline, colour, 127.0 / largest)
-    painter.end()
+    largest = max(1, int(abs(outline.peaks.astype(int)).max()))  # a row shows the shape, and its level in LUFS
+    picture = QPixmap.fromImage(waveform_image(outline, size, colour, ratio, 127.0 / largest))
     QPixmapCache.insert(name, picture)
     return picture
 
 
-def draw_waveform(painter: QPainter, area: QRectF, outline: Outline, colour: str, gain: float = 1.0) -> None:
-    """Fill the shape between lowest and highest; quiet parts keep a hairline, so that silence can be seen as such."""
-    columns = max(2, min(BINS, int(area.width())))
+def waveform_image(outline: Outline, size: QSize, colour: str, ratio: float, gain: float = 1.0) -> QImage:
+    """The shape between lowest and highest, each pixel as opaque as it is covered.
+
+    Quiet parts keep a hairline, so that silence can be seen as such. `ratio`: pixels of the screen per logical one.
+    """
+    import numpy as np
+
+    columns, rows = (max(2, round(length * ratio)) for length in (size.width(), size.height()))
     edges = np.linspace(0, BINS, columns + 1).astype(int)[:-1]
-    low = np.minimum.reduceat(outline.peaks[0], edges) * (gain / 127.0)
+    middle, half = rows / 2, rows / 2 - ratio / 2
     high = np.maximum.reduceat(outline.peaks[1], edges) * (gain / 127.0)
-    middle, half = area.center().y(), area.height() / 2 - 0.5
-    x = area.left() + np.linspace(0, area.width(), columns)
-    above = middle - np.maximum(high * half, 0.5)
-    below = middle - np.minimum(low * half, -0.5)
-    points = [QPointF(a, b) for a, b in zip(x.tolist(), above.tolist(), strict=True)]
-    points += [QPointF(a, b) for a, b in zip(x[::-1].tolist(), below[::-1].tolist(), strict=True)]
-    painter.setPen(Qt.PenStyle.NoPen)
-    painter.setBrush(QColor(colour))
-    painter.drawPolygon(QPolygonF(points))
+    low = np.minimum.reduceat(outline.peaks[0], edges) * (gain / 127.0)
+    above, below = middle - np.maximum(high * half, ratio / 2), middle - np.minimum(low * half, -ratio / 2)
+    row = np.arange(rows)[:, None]
+    covered = np.clip(np.minimum(below, row + 1) - np.maximum(above, row), 0.0, 1.0)  # [rows, columns]
+    tone = QColor(colour)
+    pixels = (covered[..., None] * [tone.blue(), tone.green(), tone.red(), 255]).astype(np.uint8)
+    format = QImage.Format.Format_ARGB32_Premultiplied
+    image = QImage(pixels.tobytes(), columns, rows, 4 * columns, format).copy()  # a QImage does not keep the bytes
+    image.setDevicePixelRatio(ratio)
+    return image

@@ -268,7 +268,7 @@ def pixmap(name: str, colour: str, size: int, ratio: float) -> QPixmap:
 def icon(name: str) -> QIcon:
     """An icon for buttons: in the accent where it is checked, dim where it is disabled."""
     made = QIcon()
-    for ratio in (1.0, 2.0):
+    for ratio in {screen.devicePixelRatio() for screen in QGuiApplication.screens()}:
         for colour, mode, state in (
             (_current.text, QIcon.Mode.Normal, QIcon.State.Off),
             (_current.accent, QIcon.Mode.Normal, QIcon.State.On),

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+
 from PyQt6.QtCore import QSettings, QSize, Qt, QTimer
 from PyQt6.QtGui import QCloseEvent, QGuiApplication
 from PyQt6.QtWidgets import (
@@ -22,14 +26,16 @@ from dcldm_plugin.store import Store
 from ui import theme
 from ui.commands import Commands
 from ui.hosts import HostBar
-from ui.models_page import ModelsPage
-from ui.set_up import SetUp
-from ui.settings_page import SettingsPage
 from ui.signals import Background, SessionSignals
-from ui.spotting_page import SpottingPage
 from ui.takes_page import TakesPage
 from ui.widgets import hint, paint, text_label, tool
 
+if TYPE_CHECKING:
+    from ui.models_page import ModelsPage
+    from ui.settings_page import SettingsPage
+    from ui.spotting_page import SpottingPage
+
+Page = TypeVar("Page", "TakesPage", "SpottingPage", "ModelsPage", "SettingsPage")
 NEWS_MILLISECONDS = 8000  # how long good news stays; bad news stays until there is other
 SIZE = QSize(520, 900)
 
@@ -47,10 +53,7 @@ class Window(QMainWindow):
         self.background = Background()
         self.hosts = HostBar(program.hosts, str(stored.value("host", "")))
         self.takes = TakesPage(program, self.signals, self.background, self.hosts, self.commands, stored)
-        self.spotting = SpottingPage(program, self.signals, self.background, self.hosts)
         self._program = program
-        self.models = ModelsPage(Store(program.settings.home / "models"), self.background)
-        self.settings = SettingsPage(program.settings, self.commands, stored)
         self._pages = QStackedWidget()
         self._tabs = QButtonGroup(self)
         self._news = text_label("News")
@@ -60,23 +63,23 @@ class Window(QMainWindow):
     def _build(self) -> None:
         bar = QHBoxLayout()
         bar.setSpacing(0)
-        pages: tuple[tuple[str, TakesPage | SpottingPage | ModelsPage | SettingsPage], ...] = (
-            ("view_make", self.takes),
-            ("view_spotting", self.spotting),
-            ("view_models", self.models),
-            ("view_settings", self.settings),
-        )
-        for name, page in pages:
+        pages: dict[str, Callable[[], QWidget]] = {
+            "view_make": lambda: self.takes,
+            "view_spotting": lambda: self.spotting,
+            "view_models": lambda: self.models,
+            "view_settings": lambda: self.settings,
+        }
+        for name, page in pages.items():
             action = self.commands[name]
             tab = QPushButton(action.text())
             tab.setObjectName("tab")
             tab.setCheckable(True)
             hint(tab, action.text(), action.toolTip())
             tab.clicked.connect(action.trigger)
-            action.triggered.connect(lambda _=False, page=page, tab=tab: self._show(page, tab))
+            action.triggered.connect(lambda _=False, page=page, tab=tab: self._show(page(), tab))
             self._tabs.addButton(tab)
-            self._pages.addWidget(page)
             bar.addWidget(tab)
+        self._add(self.takes)
         self._tabs.buttons()[0].setChecked(True)
         bar.addStretch(1)
         bar.addWidget(tool(self.commands["dock"], "pin"))
@@ -94,17 +97,42 @@ class Window(QMainWindow):
         self._quiet.setSingleShot(True)
         self._quiet.timeout.connect(lambda: self.say(""))
         self.say("")
-        for _, page in pages:
-            page.said.connect(lambda words, bad: self.say(words, bad=bad))
-        self.spotting.takes_wanted.connect(self._show_takes)
-        self.settings.restyled.connect(restyle)
-        self.settings.saved.connect(self._settings_saved)
-        self.settings.device_chosen.connect(self._choose_device)
         for place in (self.hosts, self.takes):
             place.set_up.connect(self._set_up)
         self.commands["dock"].toggled.connect(self._dock)
         self.commands["quit"].triggered.connect(self.close)
         self.takes.prompt.prompt.setFocus()
+
+    # Pages that are made when they are looked at first: the window is to be there at once.
+
+    @cached_property
+    def spotting(self) -> SpottingPage:
+        from ui.spotting_page import SpottingPage
+
+        page = self._add(SpottingPage(self._program, self.signals, self.background, self.hosts))
+        page.takes_wanted.connect(self._show_takes)
+        return page
+
+    @cached_property
+    def models(self) -> ModelsPage:
+        from ui.models_page import ModelsPage
+
+        return self._add(ModelsPage(Store(self._program.settings.home / "models"), self.background))
+
+    @cached_property
+    def settings(self) -> SettingsPage:
+        from ui.settings_page import SettingsPage
+
+        page = self._add(SettingsPage(self._program.settings, self.commands, self._stored))
+        page.restyled.connect(restyle)
+        page.saved.connect(self._settings_saved)
+        page.device_chosen.connect(self._choose_device)
+        return page
+
+    def _add(self, page: Page) -> Page:
+        page.said.connect(lambda words, bad: self.say(words, bad=bad))
+        self._pages.addWidget(page)
+        return page
 
     def _restore(self) -> None:
         self.resize(SIZE)
@@ -146,6 +174,8 @@ class Window(QMainWindow):
         self._program.library.delivery = Delivery.of(settings)
 
     def _set_up(self) -> None:
+        from ui.set_up import SetUp
+
         SetUp(self._program.settings, self._program.osc.port, self).show()
 
     def _dock(self, on: bool) -> None:

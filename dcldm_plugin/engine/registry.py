@@ -14,13 +14,15 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dcldm_plugin import pipelines
-from dcldm_plugin.backends.base import Backend
 from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.sources import MODELS
 from dcldm_plugin.types import RULES, ModelInfo, Report
+
+if TYPE_CHECKING:  # it imports numpy, which whoever only asks for names need not wait for
+    from dcldm_plugin.backends.base import Backend
 
 BUILTIN = ModelInfo(
     name="builtin",

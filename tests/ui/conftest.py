@@ -42,8 +42,7 @@ def program(home: Path) -> Iterator[Program]:
 def make_window(qtbot: QtBot, qapp: QApplication, program: Program, home: Path) -> Iterator[Callable[[], Window]]:
     """A function that opens a window; it is closed in the end."""
     theme.apply(qapp, "dark")
-    keys = KeysForWidgets()
-    qapp.installEventFilter(keys)
+    keys = KeysForWidgets(qapp)
     windows: list[Window] = []
 
     def make() -> Window:
@@ -55,7 +54,7 @@ def make_window(qtbot: QtBot, qapp: QApplication, program: Program, home: Path) 
         return window
 
     yield make
-    qapp.removeEventFilter(keys)
+    keys.deleteLater()
     for window in windows:
         window.shut()
         window.deleteLater()
