@@ -140,6 +140,7 @@ class Detail(QFrame):
         self.purity = _slider(AMOUNTS["purify"], "Purify", "How far back into noise the sound is taken")
         self.between = _slider(AMOUNTS["morph"], "Morph", "From the first selected clip to the second")
         self.models = QComboBox()
+        self.models.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         hint(self.models, "Another model")
         self.models.addItems(list(registry.models()))
         rows: tuple[tuple[str, str, QWidget | None, Callable[[], None]], ...] = (
@@ -243,7 +244,8 @@ class Detail(QFrame):
             return f"{request.model}  ·  {request.seconds:g} s  ·  {len(request.seeds)} alternates"
         loud = f"{outline.loudness:.1f} LUFS" if outline is not None and outline.loudness == outline.loudness else ""
         band = "" if band_hz is None else f"nothing above {band_hz / 1000:g} kHz"
-        seeds = f"seeds {clip.seeds.structure} / {clip.seeds.texture}"
+        structure, texture = clip.seeds.structure, clip.seeds.texture
+        seeds = f"seed {structure}" if structure == texture else f"seeds {structure} / {texture}"
         length = f"{clip.seconds:.2f} s"
         return "  ·  ".join(word for word in (clip.model, length, loud, band, seeds) if word)
 

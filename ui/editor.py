@@ -185,6 +185,8 @@ class WaveEditor(QWidget):
             painter.setPen(QPen(QColor(tone.raised), 1))
             for y in (inner.center().y() - height, inner.center().y() + height):
                 painter.drawLine(round(inner.left()), round(y), round(inner.right()), round(y))
+            if height < self.fontMetrics().height():  # no room between this line and the middle
+                continue
             painter.setPen(QColor(tone.dim))
             where = QRectF(inner.right() - 44, inner.center().y() - height + 1, 40, 14)
             painter.drawText(where, Qt.AlignmentFlag.AlignRight, f"{decibels} dB")

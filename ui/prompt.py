@@ -126,6 +126,8 @@ class PromptPanel(QFrame):
         for info in self._infos.values():
             self.models.addItem(info.name)
             self.models.setItemData(self.models.count() - 1, info.title, Qt.ItemDataRole.ToolTipRole)
+        self.models.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.models.setMinimumContentsLength(12)  # names may be long; the list of them is as wide as it needs
         self.models.setCurrentText(model)
         hint(self.models, "Model")
         self.badge = QLabel()
@@ -146,7 +148,7 @@ class PromptPanel(QFrame):
 
         self._row = row = QHBoxLayout()
         row.setSpacing(6)
-        for widget in (self.seconds, self.alternates, self.models, self.more):
+        for widget in (self.seconds, self.alternates, self.more):
             row.addWidget(widget)
         row.addStretch(1)
         row.addWidget(self.go)
@@ -158,7 +160,10 @@ class PromptPanel(QFrame):
         layout.addWidget(self._reference_row())
         layout.addWidget(self.problem)
         layout.addLayout(row)
-        layout.addWidget(self.badge)
+        with_what = QHBoxLayout()
+        with_what.addWidget(self.models)
+        with_what.addWidget(self.badge, 1)
+        layout.addLayout(with_what)
         self.details = self._details()
         self.details.hide()
         layout.addWidget(self.details)

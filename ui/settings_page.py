@@ -21,6 +21,7 @@ from PyQt6.QtWidgets import (
     QLineEdit,
     QPushButton,
     QScrollArea,
+    QSizePolicy,
     QSpinBox,
     QVBoxLayout,
     QWidget,
@@ -176,6 +177,7 @@ class SettingsPage(QScrollArea):
 
     def _save_button(self, name: str) -> QPushButton:
         button = QPushButton("Save")
+        button.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         hint(button, name)
         button.clicked.connect(self.save)
         return button
@@ -198,6 +200,7 @@ class SettingsPage(QScrollArea):
             self.keys[command.name] = edit
             form.addRow(command.words, edit)
         reset = QPushButton("All as they came")
+        reset.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         hint(reset, "All keys as they came")
         reset.clicked.connect(self._reset_keys)
         form.addRow("", reset)

@@ -29,7 +29,7 @@ from PyQt6.QtWidgets import (
 )
 
 from bridge.program import Program
-from bridge.spotting import Plan, make_plan, run_name
+from bridge.spotting import Plan, Run, make_plan, run_name
 from dcldm_plugin.cues import CueSheet, Defaults, read_sheet
 from dcldm_plugin.engine import registry
 from dcldm_plugin.errors import DcldmError
@@ -124,7 +124,7 @@ class SpottingPage(QWidget):
         self._build()
         signals.job_changed.connect(self._job_changed)
         signals.progress.connect(self.table.progress)
-        signals.run_changed.connect(lambda _: self._show_sum())
+        signals.run_changed.connect(self._run_changed)
         self.view.acted.connect(self._act)
         self._show_sum()
 
@@ -341,6 +341,11 @@ class SpottingPage(QWidget):
         plan = self._plan
         if plan is not None:
             self._try(lambda: self._program.spotting.cancel(plan.id))
+
+    def _run_changed(self, run: Run) -> None:
+        self._show_sum()
+        if run.status != "progress":
+            self._list_runs()
 
     def _job_changed(self, event: JobChanged) -> None:
         self.table.job_changed(event.job)

@@ -24,7 +24,6 @@ from PyQt6.QtWidgets import (
     QMenu,
     QPushButton,
     QSplitter,
-    QStackedWidget,
     QVBoxLayout,
     QWidget,
 )
@@ -115,9 +114,6 @@ class TakesPage(QWidget):
         for words, wanted in FILTERS:
             self.show_only.addItem(words, wanted)
         hint(self.show_only, "Which takes")
-        self._list = QStackedWidget()
-        self._list.addWidget(self.welcome)
-        self._list.addWidget(self.view)
         self._banner = QFrame()
         self._banner.setObjectName("banner")
         banner = QHBoxLayout(self._banner)
@@ -141,12 +137,15 @@ class TakesPage(QWidget):
         find.addWidget(self.search, 1)
         find.addWidget(self.show_only)
         column.addLayout(find)
-        column.addWidget(self._list, 1)
+        column.addWidget(self.welcome, 1)
+        column.addWidget(self.view, 1)
         self._splitter = QSplitter(Qt.Orientation.Vertical)
         self._splitter.setHandleWidth(8)
         self._splitter.setChildrenCollapsible(False)
         self._splitter.addWidget(left)
         self._splitter.addWidget(self.detail)
+        # Not what it needs side by side, or a wide window could never be made narrow again.
+        self._splitter.setMinimumWidth(max(each.minimumSizeHint().width() for each in (left, self.detail)))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._splitter)
@@ -331,8 +330,8 @@ class TakesPage(QWidget):
 
     def _list_changed(self) -> None:
         empty = self.model.rowCount() == 0 and self._filter.is_all
-        self._list.setCurrentWidget(self.welcome if empty else self.view)
-        for widget in (self.search, self.show_only):
+        self.welcome.setVisible(empty)
+        for widget in (self.search, self.show_only, self.view):
             widget.setVisible(not empty)
 
     # Choosing

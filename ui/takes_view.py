@@ -31,6 +31,7 @@ from PyQt6.QtGui import (
     QPen,
     QPixmap,
     QPixmapCache,
+    QResizeEvent,
 )
 from PyQt6.QtWidgets import (
     QAbstractItemView,
@@ -51,7 +52,7 @@ ROW_HEIGHT = 44
 ICON = 16
 LEFT = 12
 BUTTON = 26  # width of what can be clicked within a row
-LOUDNESS_FROM = 520  # width of a list from which rows say how loud they are
+LOUDNESS_FROM = 440  # width of a list from which rows say how loud they are
 
 _STATE_ICONS = {
     JobState.QUEUED: ("wait", "dim"),
@@ -285,6 +286,11 @@ class TakesView(QListView):
     def currentChanged(self, current: QModelIndex, previous: QModelIndex) -> None:
         super().currentChanged(current, previous)
         self.moved.emit(self._model.row(current))
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """What is current stays in sight when something beside the list takes room."""
+        super().resizeEvent(event)
+        self.scrollTo(self.currentIndex())
 
     def startDrag(self, actions: Qt.DropAction) -> None:
         """Offer the complete files of the selected rows. To copy only: a host that moved one would delete it."""

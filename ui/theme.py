@@ -121,6 +121,7 @@ QTableView {{ gridline-color: {line}; selection-background-color: {selected}; se
 QHeaderView {{ background: {surface}; border: 0; }}
 QHeaderView::section {{ background: {surface}; color: {dim}; border: 0; border-bottom: 1px solid {line};
   padding: 5px 8px; }}
+QHeaderView::section:vertical {{ border-bottom: 0; }}
 QTableCornerButton::section {{ background: {surface}; border: 0; }}
 QScrollBar:vertical {{ background: transparent; width: 10px; margin: 2px; }}
 QScrollBar:horizontal {{ background: transparent; height: 10px; margin: 2px; }}

@@ -240,7 +240,7 @@ def test_a_clip_says_how_it_was_made_and_what_it_may_be_used_for(qtbot: QtBot, w
     assert "may be used commercially" in detail.rights.text().lower() and detail.rights.objectName() == "dim"
     assert "nothing above 8 kHz" in detail.facts.text()
     qtbot.keyClick(window.takes.view, Qt.Key.Key_I)
-    qtbot.waitUntil(lambda: "guidance" in detail.made.text() and detail.made.isVisible(), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: "30 steps" in detail.made.text() and detail.made.isVisible(), timeout=PATIENCE)
     assert row.clip is not None
     row.group.clips[0] = replace(row.clip, rights=Rights((Licence("weights", "CC-BY-NC-4.0", False),)))
     window.takes._show_current()
