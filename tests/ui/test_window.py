@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 from PyQt6 import sip
-from PyQt6.QtCore import QModelIndex, QSettings, Qt
+from PyQt6.QtCore import QModelIndex, QPoint, QSettings, Qt
 from PyQt6.QtGui import QGuiApplication
-from PyQt6.QtWidgets import QAbstractScrollArea, QApplication, QLabel, QWidget
+from PyQt6.QtWidgets import QAbstractScrollArea, QAbstractSpinBox, QApplication, QComboBox, QLabel, QWidget
 from pytestqt.qtbot import QtBot
 
 from bridge.osc import OscSocket
@@ -327,21 +327,35 @@ def test_everything_that_takes_keys_has_a_name(qtbot: QtBot, window: Window) -> 
     make(qtbot, window, "rain", alternates=1)
     window.takes.prompt.more.setChecked(True)
     select(window, 1)
-    unnamed = [
-        widget
-        for widget in window.findChildren(QWidget)
-        if widget.focusPolicy() != Qt.FocusPolicy.NoFocus
-        and not widget.accessibleName()
-        and not getattr(widget, "text", str)()
-        and not isinstance(widget.parent(), QAbstractScrollArea)
-        and widget.isVisible()
-        and not isinstance(widget, QLabel)
-        and not widget.objectName().startswith("qt_")
-    ]
+    unnamed = []
+    for view in ("view_spotting", "view_models", "view_settings", "view_make"):
+        window.commands[view].trigger()
+        unnamed += [
+            widget
+            for widget in window.findChildren(QWidget)
+            if widget.focusPolicy() != Qt.FocusPolicy.NoFocus
+            and not widget.accessibleName()
+            and not getattr(widget, "text", str)()
+            and not isinstance(widget.parent(), QAbstractScrollArea | QComboBox | QAbstractSpinBox)
+            and widget.isVisible()
+            and not isinstance(widget, QLabel)
+            and not widget.objectName().startswith("qt_")
+        ]
     assert unnamed == []
     spoken = window.takes.model.data(window.takes.model.index(1), Qt.ItemDataRole.AccessibleTextRole)
     assert spoken == "Alternate A of rain, 0.5 seconds"
     assert window.takes.model.data(QModelIndex()) is None
+
+
+def test_a_wide_window_can_be_made_narrow_again(qtbot: QtBot, window: Window) -> None:
+    make(qtbot, window, "rain", alternates=1)
+    select(window, 1)
+    detail, view = window.takes.detail, window.takes.view
+    window.resize(1200, 800)
+    qtbot.waitUntil(lambda: detail.mapTo(window, QPoint()).x() > view.mapTo(window, QPoint()).x(), timeout=PATIENCE)
+    window.resize(520, 700)
+    qtbot.waitUntil(lambda: detail.mapTo(window, QPoint()).y() > view.mapTo(window, QPoint()).y(), timeout=PATIENCE)
+    assert (window.width(), window.height()) == (520, 700)
 
 
 def test_what_was_typed_is_there_after_a_restart(qtbot: QtBot, make_window: Callable[[], Window]) -> None:
