@@ -447,7 +447,7 @@ class TakesPage(QWidget):
         wanted = Qt.Orientation.Horizontal if wide else Qt.Orientation.Vertical
         if self._splitter.orientation() != wanted:
             self._splitter.setOrientation(wanted)
-            self._splitter.setSizes([5, 4] if wide else [6, 5])
+            self._splitter.setSizes([5, 4] if wide else [2, 1])
 
     def close_down(self) -> None:
         self._search_timer.stop()

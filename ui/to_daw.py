@@ -57,7 +57,7 @@ class ToDaw:
         state = self._hosts.state
         host = self._program.hosts[target.host]
         where = state.folder or f"{target.track or 'a new track'}, {state.where}"
-        if target.item:
+        if target.item and target.item != state.slot:
             where = "in place of the selected item, which stays as a take"
         self._say(f"Placing {counted(clips)} in {state.title} …", False)
         self._background.do(
