@@ -16,8 +16,8 @@ from dcldm_plugin.session import JobProgress, Session
 from dcldm_plugin.timecode import FrameRate, timecode
 from dcldm_plugin.types import GenerationRequest
 from ui import theme
+from ui.drawing import draw_text
 from ui.takes import clock, job_words
-from ui.takes_view import draw_text
 
 COLUMNS = ("Time", "Sound", "Length", "×", "Track", "")
 TIME, SOUND, LENGTH, COUNT, TRACK, ACT = range(len(COLUMNS))

@@ -11,8 +11,8 @@ from PyQt6.QtWidgets import QSizePolicy, QWidget
 
 from dcldm_plugin.types import Clip
 from ui import theme
+from ui.drawing import waveform_image
 from ui.sound import Outline
-from ui.takes_view import waveform_image
 
 if TYPE_CHECKING:
     import numpy as np

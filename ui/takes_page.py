@@ -34,9 +34,10 @@ from dcldm_plugin.commands.show import describe
 from dcldm_plugin.errors import DcldmError
 from dcldm_plugin.jobs import JobState
 from dcldm_plugin.session import ClipReady, JobChanged
-from dcldm_plugin.types import Clip, GenerationRequest
+from dcldm_plugin.types import GenerationRequest
 from ui import theme
 from ui.audition import Audition
+from ui.choosing import Choosing
 from ui.commands import Commands
 from ui.detail import Detail
 from ui.hosts import HostBar
@@ -49,7 +50,7 @@ from ui.takes import Filter, Group, Row, TakesModel
 from ui.takes_view import TakesView
 from ui.to_daw import ToDaw
 from ui.welcome import Welcome
-from ui.widgets import counted, file_of, hint, tool
+from ui.widgets import file_of, hint, tool
 
 FILTERS = (
     ("All", Filter()),
@@ -93,7 +94,7 @@ class TakesPage(QWidget):
         self.listening = Listening(self.audition, self.view, detail, commands, background, say, self._go_to_clip)
         self.to_daw = ToDaw(program, hosts, background, self.model, self.view, detail, say)
         self.making = Making(self.prompt, self.view, detail, hosts, commands, self.to_daw, self._submit, say)
-        self._undo: list[str] = []  # ids of the clips that were rejected last
+        self.choosing = Choosing(self._library, self.model, self.view, detail, self._bring_back, say)
         self._build()
         self._connect(signals)
         self.audition.player.device = str(stored.value("device", ""))
@@ -172,23 +173,20 @@ class TakesPage(QWidget):
             selection.selectionChanged.connect(lambda *_: self._show_current())
         self.outlines.ready.connect(lambda key: self._show_current() if self._is_current(key) else None)
         self.detail.lineage.connect(self._go_to_clip)
-        self.detail.renamed.connect(lambda name: self._try(lambda: self._rename(name)))
-        self.detail.noted.connect(lambda words: self._try(lambda: self._mark(notes=words)))
+        self.detail.renamed.connect(lambda name: self._try(lambda: self.choosing.rename(name)))
+        self.detail.noted.connect(lambda words: self._try(lambda: self.choosing.mark(notes=words)))
+        self.choosing.changed = self._show_current
         act = self._commands.actions
         does: dict[str, Callable[[], object]] = {
             "search": self.search.setFocus,
             "cancel": self._cancel_current,
             "cancel_waiting": self._session.cancel_waiting,
             "cancel_all": self._session.cancel_all,
-            "favourite": lambda: self._star(self.view.selected_clips()),
-            "reject": self._reject,
-            "undo": self._undo_reject,
-            "rename": self._edit_name,
             "item": self._open_item,
             **self.making.does,
             **self.listening.does,
             **self.to_daw.does,
-            **{f"rate_{stars}": partial(self._mark, rating=stars) for stars in range(6)},
+            **self.choosing.does,
         }
         for name, function in does.items():
             act[name].triggered.connect(partial(self._try, function))
@@ -232,7 +230,7 @@ class TakesPage(QWidget):
             "place_again": lambda: self._session.place_again(job_id),
             "earlier": lambda: self._session.move(job_id, -1),
             "later": lambda: self._session.move(job_id, 1),
-            "star": lambda: self._star([row.clip] if row.clip is not None else []),
+            "star": lambda: self.choosing.star([row.clip] if row.clip is not None else []),
         }
         self._try(does[name])
 
@@ -253,10 +251,6 @@ class TakesPage(QWidget):
         self._banner.hide()
         for job_id in reversed(self._interrupted):
             self._try(partial(self._session.resume, job_id))
-
-    def _edit_name(self) -> None:
-        self.detail.name.setFocus()
-        self.detail.name.selectAll()
 
     # What is current
 
@@ -310,6 +304,11 @@ class TakesPage(QWidget):
         self.show_only.setCurrentIndex(0)
         self._reload()
 
+    def _bring_back(self, clip_id: str) -> None:
+        """Show a clip that was out of sight."""
+        self._reload()
+        self._go_to_clip(clip_id)
+
     def _go_to_clip(self, clip_id: str) -> None:
         index = self.model.index_of(clip_id)
         while not index.isValid() and self.model.canFetchMore():
@@ -333,49 +332,6 @@ class TakesPage(QWidget):
         self.welcome.setVisible(empty)
         for widget in (self.search, self.show_only, self.view):
             widget.setVisible(not empty)
-
-    # Choosing
-
-    def _mark(self, **marks: bool | int | str) -> None:
-        """Say something of all selected clips."""
-        for clip in self.view.selected_clips():
-            self.model.clip_changed(self._library.mark(clip.id, **marks))  # type: ignore[arg-type]
-        self._show_current()
-
-    def _star(self, clips: list[Clip]) -> None:
-        on = not all(clip.marks.favourite for clip in clips)
-        for clip in clips:
-            self.model.clip_changed(self._library.mark(clip.id, favourite=on))
-        self._show_current()
-
-    def _reject(self) -> None:
-        """Out of sight, but not gone; or back, where rejected clips are listed."""
-        clips = self.view.selected_clips()
-        if not clips:
-            return
-        rejected = not self._filter.rejected
-        row = self.view.currentIndex().row()
-        self._mark(rejected=rejected)
-        self._undo = [clip.id for clip in clips] if rejected else []
-        index = self.model.index(min(row, self.model.rowCount() - 1))
-        if index.isValid():
-            self.view.go_to(index)
-        words = f"{counted(clips)} rejected; Undo brings back." if rejected else f"{counted(clips)} back."
-        self.said.emit(words[0].upper() + words[1:], False)
-
-    def _undo_reject(self) -> None:
-        for clip_id in self._undo:
-            self._library.mark(clip_id, rejected=False)
-        if self._undo:
-            back, self._undo = self._undo[0], []
-            self._reload()
-            self._go_to_clip(back)
-
-    def _rename(self, name: str) -> None:
-        clip = self.detail.clip
-        if clip is not None:
-            self.model.clip_changed(self._library.rename(clip.id, name))
-            self._show_current()
 
     def _menu(self, point: QPoint) -> None:
         index: QModelIndex = self.view.indexAt(point)

@@ -353,9 +353,9 @@ def test_a_wide_window_can_be_made_narrow_again(qtbot: QtBot, window: Window) ->
     detail, view = window.takes.detail, window.takes.view
     window.resize(1200, 800)
     qtbot.waitUntil(lambda: detail.mapTo(window, QPoint()).x() > view.mapTo(window, QPoint()).x(), timeout=PATIENCE)
-    window.resize(520, 700)
+    window.resize(520, 760)
     qtbot.waitUntil(lambda: detail.mapTo(window, QPoint()).y() > view.mapTo(window, QPoint()).y(), timeout=PATIENCE)
-    assert (window.width(), window.height()) == (520, 700)
+    assert (window.width(), window.height()) == (520, 760)
 
 
 def test_what_was_typed_is_there_after_a_restart(qtbot: QtBot, make_window: Callable[[], Window]) -> None:
