@@ -97,6 +97,10 @@ class Outlines(QObject):
             self._background.do(lambda: self._load(clip.path, clip.sha256), lambda _: None)
         return found
 
+    def close(self) -> None:
+        """Tell nothing any more, also of what is on its way."""
+        self.blockSignals(True)
+
     def _keep(self, key: str, made: Outline) -> None:
         self._known[key] = made
         if len(self._known) > KEPT:

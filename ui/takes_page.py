@@ -407,6 +407,7 @@ class TakesPage(QWidget):
 
     def close_down(self) -> None:
         self._search_timer.stop()
+        self.outlines.close()
         self.audition.close()
 
 
