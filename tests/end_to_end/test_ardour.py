@@ -314,8 +314,7 @@ def test_a_program_that_dies_in_mid_placement_is_followed_by_one_that_goes_on(st
     studio.start_serve()
     studio.wait_until("Ardour", lambda: studio.ask("/dcldm/ping")["hosts"]["ardour"]["connected"])
     studio.action(SPOT, "Spot cues", place=(0.76, 0.46), choice=["Down", "Down", "Down"])
-    studio.wait_until("the end", lambda: studio.ask("/dcldm/status", job)["status"] == "done")
-    assert len(studio.placements(job)) == 2
+    studio.wait_until("their places", lambda: len(studio.placements(job)) == 2)
     heard, muted = at(studio.regions(), first)
     assert not heard.muted and muted.muted
 
@@ -332,10 +331,10 @@ def test_each_step_has_a_name_and_the_mixer_plays_what_was_made(studio: Any) -> 
     studio.save()
     history = ElementTree.parse(studio.session_folder / f"{SESSION}.history").getroot()
     steps = [step.attrib["name"] for step in history.iterfind("UndoTransaction") if step.find(".//Add") is not None]
-    assert f"Vary: {PROMPT}" in steps and "Generate: a gun shot" in steps
+    assert "Vary: a gun shot" in steps and "Generate: a gun shot" in steps  # it keeps the last 20
     assert "Spot: 3 cues" in steps and "Spot: 2 cues" in steps
 
-    (hit,) = (one for one in studio.regions() if one.track == "Hits")
+    (hit,) = (one for one in studio.regions() if one.track == "Hits" and not one.muted)
     mixdown = studio.folder / "mix.wav"
     copy = studio.folder / "copy"
     shutil.copytree(studio.session_folder, copy / SESSION)
