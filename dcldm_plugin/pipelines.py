@@ -44,7 +44,6 @@ class Pipeline:
 PIPELINES: Mapping[str, Pipeline] = {
     "AudioLDMPipeline": Pipeline("audio_length_in_s", 200, 2.5, NOISE_CONTROLS),
     "AudioLDM2Pipeline": Pipeline("audio_length_in_s", 200, 3.5, NOISE_CONTROLS),
-    "MusicLDMPipeline": Pipeline("audio_length_in_s", 200, 2.0, NOISE_CONTROLS),
     "StableAudioPipeline": Pipeline("audio_end_in_s", 100, 7.0, START_CONTROLS),
     "StableAudio3Pipeline": Pipeline("duration", 100, 1.0, START_CONTROLS),
 }

@@ -1,4 +1,4 @@
-"""Audio pipelines of diffusers: AudioLDM, AudioLDM 2, MusicLDM, Stable Audio Open and Stable Audio 3.
+"""Audio pipelines of diffusers: AudioLDM, AudioLDM 2, Stable Audio Open and Stable Audio 3.
 
 The texture seed draws everything. Where the sampler draws nothing after the first noise, that noise can be moved
 towards another one (re-texture); Stable Audio can begin with a given sound (purify). None of them has a plan.

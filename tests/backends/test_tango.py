@@ -65,12 +65,23 @@ def render(backend: DcldmBackend, **options: Any) -> list[NDArray[np.float32]]:
     return [take.samples for take in backend.render(GenerationRequest.create(**options), silent)]
 
 
+def test_tango_2_is_tango_with_other_weights(models: Path, tango: DcldmBackend, tmp_path: Path) -> None:
+    source = tmp_path / "downloaded"
+    shutil.copytree(models / "tango", source / "tango2")
+    shutil.copytree(models / "flan-t5-large", source / "flan-t5-large")
+    Store(tmp_path / "models").install_from("tango2", source, lambda line: None)
+    shutil.copytree(source / "tango2" / "configs", tmp_path / "models" / "tango2" / "configs")
+    backend = make(silent, "tango2", tmp_path / "models")
+    assert backend.info.name == "tango2"
+    assert np.array_equal(render(backend)[0], render(tango)[0])  # here they are the same weights
+
+
 def test_they_are_known_by_name_and_not_for_commerce() -> None:
-    for name in ("tango", "tango-bridge", "ldm-ag", "dc-ldm-ag-vae-down-up-light"):
+    for name in ("tango", "tango2", "tango-bridge", "ldm-ag", "dc-ldm-ag-vae-down-up-light"):
         info = registry.describe(name)
         assert not info.commercial_use and "NC" in info.licence
         assert {"retexture", "repair", "purify", "loop"} <= set(info.controls)
-        assert ("rearrange" in info.controls) == (name != "tango")  # there is no plan to arrange
+        assert ("rearrange" in info.controls) == (name not in {"tango", "tango2"})  # there is no plan to arrange
 
 
 @pytest.mark.parametrize("name", ["tango", "tango-bridge", "dc-ldm-ag-mid"])
