@@ -228,8 +228,22 @@ class Studio:
         (config / "config").write_text(CONFIG.format(port=self.ardour_port, home=folder))
         (config / "ui_config").write_text(UI_CONFIG)
         self.home.mkdir()
-        (self.home / "settings.toml").write_text(f'model = "{MODEL}"\n')
+        self._set_model(MODEL)
         self._config = config
+
+    def _set_model(self, name: str) -> None:
+        (self.home / "settings.toml").write_text(f'model = "{name}"\n')
+
+    @contextmanager
+    def model(self, name: str) -> Iterator[None]:
+        """Another model for whoever names none, and then the usual one: the program is started again for each."""
+        for chosen in (name, MODEL):
+            stop(self.serve)
+            self._set_model(chosen)
+            self.start_serve()
+            wait_until("Ardour", lambda: self.ask("/dcldm/ping")["hosts"]["ardour"]["connected"])
+            if chosen == name:
+                yield
 
     def start_screen(self) -> None:
         self.environment["DISPLAY"] = self._stack.enter_context(x_server(self.folder / "xvfb.log", self.environment))

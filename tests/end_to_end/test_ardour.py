@@ -22,6 +22,7 @@ from dcldm_plugin.audio.clip_file import read_record
 PROMPT = "heavy rain on a tin roof"
 SECONDS, RATE = 2, 48_000
 POSITION = 123_457  # samples; odd, so that no grid could have put it there
+BUILTIN_POSITION = 1_000_003
 TRACK, SESSION = "AI Clips", "sess"
 LAG_SAMPLES = 20
 GENERATE, VARY, SPOT = range(3)
@@ -213,6 +214,19 @@ def test_a_region_made_long_ago_is_known_by_its_file(studio: Any) -> None:
     assert [one.position for one in beside] == [position]
 
 
+def test_a_prompt_typed_in_ardour_is_rendered_by_the_built_in_model(studio: Any) -> None:
+    with studio.model("builtin"):
+        studio.send("/locate", BUILTIN_POSITION, 0)
+        studio.send("/strip/select", 2, 0)
+        time.sleep(1.0)  # neither is confirmed
+        before = len(studio.events.lines)
+        studio.action(GENERATE, "Generate from prompt", "heavy rain on a roof", "2", "1")
+        studio.finished(studio.new_job(before))
+    (rain,) = at(studio.regions(), BUILTIN_POSITION)
+    assert (rain.track, rain.length) == (TRACK, 2 * RATE)
+    assert read_record(Path(rain.path))["request"]["model"] == "builtin"
+
+
 def test_the_peak_falls_on_the_marker(studio: Any) -> None:
     position = 900_011
     assert studio.ask("/dcldm/generate", "hit", "a gun shot", 1.0, 1, 3, "", *place("Hits", position, snap="peak"))
@@ -340,10 +354,12 @@ def test_each_step_has_a_name_and_the_mixer_plays_what_was_made(studio: Any) -> 
     shutil.copytree(studio.session_folder, copy / SESSION)
     studio.run("ardour7-export", "-b", "24", "-o", mixdown, copy / SESSION, SESSION)
     mix = soundfile.read(mixdown, always_2d=True, dtype="float32")[0]  # from the session's start, 0 by now
-    clip = soundfile.read(hit.path, always_2d=True, dtype="float32")[0][:, 0]
-    part = mix[hit.position - LAG_SAMPLES : hit.position + len(clip) + LAG_SAMPLES, 0]
-    lag, score = best_lag(part, clip)
-    assert lag == 0 and score > 0.99
+    (rain,) = at(studio.regions(), BUILTIN_POSITION)
+    for one in (hit, rain):
+        clip = soundfile.read(one.path, always_2d=True, dtype="float32")[0][:, 0]
+        part = mix[one.position - LAG_SAMPLES : one.position + len(clip) + LAG_SAMPLES, 0]
+        lag, score = best_lag(part, clip)
+        assert lag == 0 and score > 0.99
 
 
 def test_an_ardour_that_dies_is_given_its_clips_once_more(studio: Any) -> None:
