@@ -28,7 +28,8 @@ CHECKS = (
 )
 # Most tests are processes that wait for one another, so two go side by side; real DAWs and benchmarks go alone.
 ALONE = ["tests/end_to_end", "tests/benchmarks"]
-TESTS = (["-n", "2", "--dist", "loadfile", *(f"--ignore={folder}" for folder in ALONE)], ALONE)
+TOGETHER = ["-n", "2", "--dist", "loadfile", *(f"--ignore={folder}" for folder in ALONE)]
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 def python() -> str:
@@ -64,9 +65,10 @@ def main(arguments: list[str]) -> int:
             install(".[test]", WITHOUT_DEPENDENCIES)
             for check in CHECKS:
                 subprocess.run([python(), *check], cwd=ROOT, check=True)
-            for chosen in [rest] if rest else TESTS:
-                subprocess.run([python(), "-m", "pytest", *chosen], cwd=ROOT, check=True)
-            return 0
+            if rest:
+                return subprocess.call([python(), "-m", "pytest", *rest], cwd=ROOT)
+            subprocess.run([python(), "-m", "pytest", *TOGETHER], cwd=ROOT, check=True, env=ONE_THREAD)
+            return subprocess.call([python(), "-m", "pytest", *ALONE], cwd=ROOT)
     except subprocess.CalledProcessError as error:
         print(f"Stopped: {' '.join(map(str, error.cmd[1:6]))} … failed.", file=sys.stderr)
         return 1
