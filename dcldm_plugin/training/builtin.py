@@ -21,8 +21,9 @@ from dcldm_plugin.training.vae import SMALL_MEL_RANGE, small_vae_config
 
 MEL = MelConfig(hop=320)
 TEXT_WIDTH = 384
-LINEAR_VAE = {"frames": 4, "mels": 64, "latent_channels": 64}
-TRANSFORMER = TransformerConfig(latent_channels=64, latent_bands=1)
+# With 64 directions the judge knows 69 of 100 real clips again, with 128 it is 83; the denoiser's cost is the same.
+LINEAR_VAE = {"frames": 4, "mels": 64, "latent_channels": 128}
+TRANSFORMER = TransformerConfig(latent_channels=128, latent_bands=1)
 UNET: dict[str, Any] = {
     "unet": {
         "in_channels": 4,

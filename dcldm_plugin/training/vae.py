@@ -16,9 +16,10 @@ from dcldm_plugin.training.config import SoundRecipe
 from dcldm_plugin.training.draw import Draw, normal, starts
 from dcldm_plugin.training.precompute import AudioSet
 
-# Below the floor nothing is audible or worth the latent's room; the rest comes to about -1 … 1.
-SMALL_MEL_RANGE = MelRange(floor=-8.0, centre=-4.0, spread=4.0)
-AUDIBLE = 0.12  # above the floor, in the units of `SMALL_MEL_RANGE`: 2 dB
+# The floor is that of the mel itself. A higher one is heard, as a hiss below every sound: at -8 the judge knows real
+# clips by what comes out of their mels in 62 of 100 cases, here in 85. The rest comes to about -1 … 1.
+SMALL_MEL_RANGE = MelRange(centre=-6.0, spread=5.0)
+AUDIBLE = 0.1  # above the floor, in the units of `SMALL_MEL_RANGE`: 4 dB
 LARGEST_DEVIATION = 3.0
 
 
