@@ -51,8 +51,8 @@ def _parser() -> Parser:
     )  # fmt: skip
     parser.add_argument(
         "--what", choices=list(WHAT), default="recognition",
-        help="are sounds recognised and do seeds differ; do pitch, number and pace follow the words; or is any of "
-        "many random prompts silent, clipped, offset or a constant tone",
+        help="are sounds recognised and do seeds differ; do pitch, number and pace follow the words; is any of many "
+        "random prompts silent, clipped, offset or a constant tone; or do the variation controls keep their promises",
     )  # fmt: skip
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="takes of each prompt (else 5)")
     parser.add_argument("--seconds", type=float, default=5.12, metavar="S", help="length of the clips (else 5.12)")
@@ -188,6 +188,28 @@ def _hygiene(options: Namespace) -> dict[str, Any]:
     return result
 
 
+def _controls(options: Namespace) -> dict[str, Any]:
+    from dcldm_plugin.evaluation.controls import check
+    from dcldm_plugin.evaluation.embedding import Embedding
+    from dcldm_plugin.evaluation.judge import Judge
+
+    embed, judge = Embedding.installed(), Judge.read()
+    backend, sampling = _model(options, 1)
+    promises = check(
+        backend,
+        judge,
+        embed,
+        seconds=options.seconds,
+        sampling=sampling,
+        report=lambda done, total: _show("prompts", done, total),
+    )
+    result = _about(options, backend, sampling) | {"promises": [asdict(each) for each in promises]}
+    print(f"{result['model']} {result['version']}: on how many prompts each promise is kept")
+    for each in promises:
+        print(f"{each.control:<18}{each.kept:>3} of {each.of:<4}{each.measured:>8.2f}  {each.promise}")
+    return result
+
+
 def _on_list(options: Namespace) -> dict[str, Any]:
     import torch
 
@@ -242,7 +264,7 @@ NOTES = (
     "The columns of the judge use the embedding and the 20 kinds of the classifier that comes with this program.",
     "Fréchet distances fall as N grows: compare rows of one table only.",
 )
-WHAT = {"recognition": _recognition, "attributes": _attributes, "hygiene": _hygiene}
+WHAT = {"recognition": _recognition, "attributes": _attributes, "hygiene": _hygiene, "controls": _controls}
 
 
 def recognition_table(result: dict[str, Any]) -> str:
