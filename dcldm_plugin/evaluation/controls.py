@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +69,7 @@ class _Lab:
     seconds: float
     sampling: Sampling
     folder: Path
+    used: Sampling = field(default_factory=Sampling)  # by the last take: what was asked for, and the model's own
 
     @property
     def rate(self) -> int:
@@ -82,6 +83,7 @@ class _Lab:
 
     def channels(self, request: GenerationRequest) -> Samples:
         (made,) = self.backend.render(request, lambda stage, fraction: None)
+        self.used = made.sampling
         return made.samples
 
     def take(self, request: GenerationRequest) -> Samples:
@@ -90,7 +92,7 @@ class _Lab:
     def vary(
         self, kind: Kind, *made: GenerationRequest, amount: float = 0.0, start: float = 0.0, end: float = 0.0
     ) -> Samples:
-        parents = tuple(Parent(each, self.backend.info.version) for each in made)
+        parents = tuple(Parent(replace(each, sampling=self.used), self.backend.info.version) for each in made)
         return self.take(replace(made[0], seeds=(Seeds(NEW, NEW),), control=Control(kind, parents, amount, start, end)))
 
     def after(self, request: GenerationRequest, kind: Kind, audio: AudioSource, amount: float) -> Samples:
