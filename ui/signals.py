@@ -45,41 +45,46 @@ class SessionSignals(QObject):
                 self.clip_ready.emit(event)
 
 
-class _Outcome(QObject):
-    done = pyqtSignal(object)
-    failed = pyqtSignal(str)
-
-
 class _Work(QRunnable):
-    def __init__(self, work: Callable[[], Any], outcome: _Outcome) -> None:
+    """`tell` is called, on the thread that does the work, with `done` or `failed` and what came of it."""
+
+    def __init__(
+        self,
+        work: Callable[[], Any],
+        done: Callable[[Any], None],
+        failed: Callable[[str], None] | None,
+        tell: Callable[[object, object], None],
+    ) -> None:
         super().__init__()
-        self._work, self._outcome = work, outcome
+        self._work, self._done, self._failed, self._tell = work, done, failed, tell
 
     def run(self) -> None:
         try:
             result = self._work()
         except DcldmError as error:
-            self._outcome.failed.emit(str(error))
+            self._tell(self._failed, str(error))
         except Exception as error:
             log.exception("work in the background failed")
             sentence = (
                 f"Something went wrong inside dcldm ({type(error).__name__}); the log says more, please report it."
             )
-            self._outcome.failed.emit(sentence)
+            self._tell(self._failed, sentence)
         else:
-            self._outcome.done.emit(result)
+            self._tell(self._done, result)
 
 
 class Background(QObject):
     """Work that may take a while, off Qt's thread; its result, or a sentence, comes back on it."""
+
+    _over = pyqtSignal(object, object)  # whom to call, if anybody, and with what
 
     def __init__(self, threads: int = 2) -> None:
         super().__init__()
         self._pool = QThreadPool(self)
         self._pool.setObjectName("dcldm work")  # which its threads are called by, too
         self._pool.setMaxThreadCount(threads)
-        self._open: set[_Outcome] = set()
         self._closed = False
+        self._over.connect(self._call)
 
     def do(
         self,
@@ -91,38 +96,15 @@ class Background(QObject):
 
         After `close` nothing is begun any more.
         """
-        if self._closed:
-            return
-        outcome = _Outcome()
-        self._open.add(outcome)
-
-        def finish(callback: Callable[[Any], None] | None, value: Any) -> None:
-            self._open.discard(outcome)
-            if callback is not None:
-                callback(value)
-
-        # The receivers are bound to this object, so that they run on its thread.
-        outcome.done.connect(_Relay(self, lambda value: finish(done, value)).call)
-        outcome.failed.connect(_Relay(self, lambda value: finish(failed, value)).call)
-        self._pool.start(_Work(work, outcome))
+        if not self._closed:
+            self._pool.start(_Work(work, done, failed, self._over.emit))
 
     def close(self) -> None:
         """Drop what waits; wait for what runs, and for its threads. Nothing is called back afterwards."""
-        if self._closed:
-            return
         self._closed = True
         self._pool.clear()
-        for outcome in self._open:
-            outcome.blockSignals(True)
         self._pool.waitForDone()
-        self._open.clear()
 
-
-class _Relay(QObject):
-    def __init__(self, parent: QObject, function: Callable[[Any], None]) -> None:
-        super().__init__(parent)
-        self._function = function
-
-    def call(self, value: Any) -> None:
-        self.deleteLater()
-        self._function(value)
+    def _call(self, callback: Callable[[Any], None] | None, value: Any) -> None:
+        if callback is not None and not self._closed:
+            callback(value)
