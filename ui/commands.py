@@ -88,7 +88,6 @@ class Commands(QObject):
                 action.setCheckable(True)
                 action.setChecked(stored.value(command.name, command.on, bool))
             self._bind(command.name, self.keys(command.name))
-        window.installEventFilter(self)
 
     def __getitem__(self, name: str) -> QAction:
         return self.actions[name]

@@ -140,10 +140,6 @@ class HostBar(QWidget):
         """Of the chosen host, as it is now."""
         return state_of(self.chosen, self._hosts[self.chosen].describe())
 
-    @property
-    def states(self) -> list[HostState]:
-        return list(self._states.values())
-
     def look(self) -> None:
         """Ask all hosts how they are. A DAW that appears is chosen, unless the user has chosen."""
         for name, host in self._hosts.items():

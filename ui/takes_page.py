@@ -112,8 +112,7 @@ class TakesPage(QWidget):
         hint(self.search, "Search takes")
         self.welcome = Welcome()
         self.show_only = QComboBox()
-        for words, wanted in FILTERS:
-            self.show_only.addItem(words, wanted)
+        self.show_only.addItems([words for words, _ in FILTERS])
         hint(self.show_only, "Which takes")
         self._banner = QFrame()
         self._banner.setObjectName("banner")
