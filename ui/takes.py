@@ -52,6 +52,9 @@ class Group:
         """Which rows it has: all alternates while they can still come, else those that are there."""
         return list(range(len(self.request.seeds))) if self.pending else sorted(self.clips)
 
+    def rows(self) -> list[Row]:
+        return [Row(self, index) for index in (HEADING, *self.indices())]
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -124,10 +127,9 @@ class TakesModel(QAbstractListModel):
         """Read jobs and clips anew, those that are wanted or all that are not rejected."""
         self.beginResetModel()
         self._filter = wanted = wanted or Filter()
-        self._groups, self._rows, self._read, self._more = {}, [], 0, True
+        self._groups, self._read, self._more = {}, 0, True
         self._jobs = self._session.jobs()
-        for group in self._next_page():
-            self._rows += [Row(group, HEADING), *(Row(group, index) for index in group.indices())]
+        self._rows = [row for group in self._next_page() for row in group.rows()]
         self.endResetModel()
         self.loaded.emit()
 
@@ -135,8 +137,8 @@ class TakesModel(QAbstractListModel):
         return self._more
 
     def fetchMore(self, parent: QModelIndex | None = None) -> None:
-        for group in self._next_page():
-            rows = [Row(group, HEADING), *(Row(group, index) for index in group.indices())]
+        rows = [row for group in self._next_page() for row in group.rows()]
+        if rows:
             self.beginInsertRows(QModelIndex(), len(self._rows), len(self._rows) + len(rows) - 1)
             self._rows += rows
             self.endInsertRows()
