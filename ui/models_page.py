@@ -16,8 +16,6 @@ from PyQt6.QtWidgets import (
     QLineEdit,
     QProgressBar,
     QPushButton,
-    QScrollArea,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -26,20 +24,19 @@ from dcldm_plugin.sources import MODELS, PARTS, Part
 from dcldm_plugin.store import Store
 from dcldm_plugin.types import ModelInfo
 from ui.signals import Background
-from ui.widgets import hint, text_label
+from ui.widgets import CardsPage, hint, text_label, wrapped
 
 LOOK_MILLISECONDS = 500
 TAKE_BYTES = 3_000_000_000  # what a full-size model needs besides its weights, in 32 bits
 
 
-class ModelsPage(QScrollArea):
+class ModelsPage(CardsPage):
     """One card for each model. Only those that can be run or installed are shown, not every row of a table."""
 
-    said = pyqtSignal(str, bool)
     _told = pyqtSignal(str)
 
     def __init__(self, store: Store, background: Background) -> None:
-        super().__init__()
+        super().__init__("Models")
         self._store, self._background = store, background
         self._busy = ""  # the model that is being installed or removed
         self._step = ""
@@ -47,11 +44,6 @@ class ModelsPage(QScrollArea):
         self._clock.setInterval(LOOK_MILLISECONDS)
         self._clock.timeout.connect(self._look)
         self._told.connect(lambda words: self._say(words))
-        self.setObjectName("bare")
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setAccessibleName("Models")
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Looks at the disk only when somebody looks at the page: the window is to be there at once."""
@@ -61,26 +53,14 @@ class ModelsPage(QScrollArea):
 
     def refresh(self) -> None:
         """Look again at what is installed."""
-        page = QWidget()
-        page.setObjectName("bare")
-        layout = QVBoxLayout(page)
-        layout.setContentsMargins(0, 0, 4, 0)
-        layout.setSpacing(8)
-        layout.addWidget(self._on_disk())
         installable = {
             name: model.info for name, model in MODELS.items() if all(PARTS[p].repository for p in model.parts)
         }
         self._runnable = registry.models()
-        for sentence in registry.broken():
-            problem = QLabel(sentence)
-            problem.setObjectName("error")
-            problem.setWordWrap(True)
-            layout.addWidget(problem)
+        problems = [wrapped(sentence, "error") for sentence in registry.broken()]
         bundled = {name: entry.info for name, entry in self._runnable.items() if name not in MODELS}
-        for info in (bundled | installable).values():
-            layout.addWidget(self._card(info))
-        layout.addStretch(1)
-        self.setWidget(page)
+        cards = [self._card(info) for info in (bundled | installable).values()]
+        self.show_cards([self._on_disk(), *problems, *cards])
 
     def _on_disk(self) -> QLabel:
         folder = self._store.folder
@@ -101,15 +81,9 @@ class ModelsPage(QScrollArea):
         grid.setContentsMargins(14, 10, 14, 10)
         grid.setVerticalSpacing(3)
         grid.setColumnStretch(0, 1)
-        title = QLabel(f"{info.title}")
-        title.setObjectName("title")
-        title.setWordWrap(True)
-        grid.addWidget(title, 0, 0)
+        grid.addWidget(wrapped(info.title, "title"), 0, 0)
         sells = "clips may be sold" if info.commercial_use else "clips may not be sold"
-        licence = QLabel(f"{info.licence}: {sells}")
-        licence.setObjectName("good" if info.commercial_use else "error")
-        licence.setWordWrap(True)
-        grid.addWidget(licence, 1, 0)
+        grid.addWidget(wrapped(f"{info.licence}: {sells}", "good" if info.commercial_use else "error"), 1, 0)
         runs = "" if info.name in self._runnable else "no engine for it yet"
         size = f"{self._store.size_bytes(model) / 1e9:.2f} GB" if model is not None else "comes with dcldm"
         memory = "" if model is None else fits([PARTS[part].size_bytes for part in model.parts], _memory_bytes())
@@ -121,10 +95,7 @@ class ModelsPage(QScrollArea):
             f"at most {info.longest_seconds:g} s",
             runs,
         )
-        about = QLabel("  ·  ".join(fact for fact in facts if fact))
-        about.setObjectName("dim")
-        about.setWordWrap(True)
-        grid.addWidget(about, 2, 0)
+        grid.addWidget(wrapped("  ·  ".join(fact for fact in facts if fact)), 2, 0)
         if model is not None:
             button = QPushButton("Remove" if installed else "Install")
             hint(button, f"{button.text()} {info.title}")
@@ -147,9 +118,7 @@ class ModelsPage(QScrollArea):
     def _add_token(self, grid: QGridLayout, part: Part) -> None:
         """What stands before weights behind a licence, and a place for the token that opens them."""
         page = self._store.hub.page(part.repository)
-        terms = QLabel(f'{part.terms} To be accepted at <a href="{page}">{page}</a> before it can be fetched.')
-        terms.setObjectName("dim")
-        terms.setWordWrap(True)
+        terms = wrapped(f'{part.terms} To be accepted at <a href="{page}">{page}</a> before it can be fetched.')
         terms.setOpenExternalLinks(True)
         grid.addWidget(terms, grid.rowCount(), 0, 1, 2)
         token = QLineEdit()

@@ -23,7 +23,7 @@ from bridge.ardour import spool_folder
 from dcldm_plugin.commands.doctor import live_library, reaper_folder
 from dcldm_plugin.errors import DcldmError
 from dcldm_plugin.settings import Settings
-from ui.widgets import hint, paint, text_label
+from ui.widgets import hint, paint, text_label, wrapped
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +127,11 @@ class SetUp(QDialog):
         buttons.addWidget(put)
         layout.addLayout(buttons)
         layout.addWidget(self.answer)
-        other = QLabel(
+        other = (
             f"Any other DAW: drag clips from the list, or let it watch {settings.watch_folder}, "
             "where clips appear that are placed in “Folder”."
         )
-        other.setObjectName("dim")
-        other.setWordWrap(True)
-        layout.addWidget(other)
+        layout.addWidget(wrapped(other))
         self.daw.currentIndexChanged.connect(self._show_folder)
         self._show_folder(0)
 

@@ -20,10 +20,8 @@ from PyQt6.QtWidgets import (
     QLabel,
     QLineEdit,
     QPushButton,
-    QScrollArea,
     QSizePolicy,
     QSpinBox,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -35,43 +33,27 @@ from dcldm_plugin.settings import Settings
 from ui import theme
 from ui.commands import COMMANDS, Commands
 from ui.player import devices
-from ui.widgets import hint
+from ui.widgets import CardsPage, hint, wrapped
 
 SYSTEM = "The system's own"
 DEVICES = ("auto", "cpu", "cuda", "mps")
 FROM_NEXT_START = {"library_folder", "watch_folder", "osc_port", "reaper_port", "live_port", "device", "idle_seconds"}
 
 
-class SettingsPage(QScrollArea):
+class SettingsPage(CardsPage):
     """`restyled` is emitted when the look was changed, `device_chosen` with the name of an output.
 
     `saved` is emitted with the `Settings` as they are now.
     """
 
-    said = pyqtSignal(str, bool)
     restyled = pyqtSignal(str)
     device_chosen = pyqtSignal(str)
     saved = pyqtSignal(object)
 
     def __init__(self, settings: Settings, commands: Commands, stored: QSettings) -> None:
-        super().__init__()
+        super().__init__("Settings")
         self._settings, self._commands, self._stored = settings, commands, stored
-        self.setObjectName("bare")
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setAccessibleName("Settings")
-        page = QWidget()
-        page.setObjectName("bare")
-        layout = QVBoxLayout(page)
-        layout.setContentsMargins(0, 0, 4, 0)
-        layout.setSpacing(8)
-        layout.addWidget(self._window_card())
-        layout.addWidget(self._clips_card())
-        layout.addWidget(self._program_card())
-        layout.addWidget(self._keys_card())
-        layout.addStretch(1)
-        self.setWidget(page)
+        self.show_cards([self._window_card(), self._clips_card(), self._program_card(), self._keys_card()])
 
     def _window_card(self) -> QWidget:
         card, form = _card("Sound and look")
@@ -289,8 +271,5 @@ def _card(title: str, words: str = "") -> tuple[QFrame, QFormLayout]:
     heading.setObjectName("title")
     form.addRow(heading)
     if words:
-        label = QLabel(words)
-        label.setObjectName("dim")
-        label.setWordWrap(True)
-        form.addRow(label)
+        form.addRow(wrapped(words))
     return card, form

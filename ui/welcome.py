@@ -9,7 +9,7 @@ from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayou
 
 from dcldm_plugin.commands.doctor import find_daws
 from ui.prompt import EXAMPLES
-from ui.widgets import hint
+from ui.widgets import hint, wrapped
 
 
 class Welcome(QFrame):
@@ -31,7 +31,7 @@ class Welcome(QFrame):
         font.setPointSizeF(font.pointSizeF() * 1.5)
         title.setFont(font)
         layout.addWidget(title)
-        layout.addWidget(_dim("Describe it above, or begin with one of these. The built-in model works offline."))
+        layout.addWidget(wrapped("Describe it above, or begin with one of these. The built-in model works offline."))
         for words in EXAMPLES:
             button = QPushButton(words)
             button.clicked.connect(lambda _, words=words: self.example.emit(words))
@@ -41,17 +41,10 @@ class Welcome(QFrame):
         found = [check.name for check in find_daws(Path.home()) if check.ok]
         words = f"Found here: {', '.join(found)}." if found else "No DAW was found in the usual places."
         row = QHBoxLayout()
-        row.addWidget(_dim(f"{words} Clips can be dragged into any DAW."), 1)
+        row.addWidget(wrapped(f"{words} Clips can be dragged into any DAW."), 1)
         set_up = QPushButton("Set up a DAW …")
         hint(set_up, "Set up a DAW")
         set_up.clicked.connect(self.set_up)
         row.addWidget(set_up)
         layout.addLayout(row)
         layout.addStretch(2)
-
-
-def _dim(words: str) -> QLabel:
-    label = QLabel(words)
-    label.setObjectName("dim")
-    label.setWordWrap(True)
-    return label

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
+from collections.abc import Iterable, Sized
 from pathlib import Path
 
-from PyQt6.QtCore import Qt
+from PyQt6.QtCore import Qt, pyqtSignal
 from PyQt6.QtGui import QAction, QDropEvent
-from PyQt6.QtWidgets import QLabel, QPushButton, QToolButton, QWidget
+from PyQt6.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QToolButton, QVBoxLayout, QWidget
 
 from ui import theme
 
@@ -35,6 +35,14 @@ def text_label(name: str, kind: str = "dim") -> QLabel:
         Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
     )
     label.setAccessibleName(name)
+    return label
+
+
+def wrapped(words: str, kind: str = "dim") -> QLabel:
+    """A text that wraps and stays as it is. `kind` as in `text_label`."""
+    label = QLabel(words)
+    label.setObjectName(kind)
+    label.setWordWrap(True)
     return label
 
 
@@ -68,3 +76,31 @@ def tie(button: QPushButton, action: QAction) -> None:
     """Let a button do what a command does."""
     button.clicked.connect(action.trigger)
     hint(button, action.text(), action.toolTip())
+
+
+class CardsPage(QScrollArea):
+    """Cards one below the other, as far as there is room. `said`: a sentence for the status line, and whether it is
+    bad news.
+    """
+
+    said = pyqtSignal(str, bool)
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.setObjectName("bare")
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setAccessibleName(name)
+
+    def show_cards(self, cards: Iterable[QWidget]) -> None:
+        """Show these in place of those before."""
+        page = QWidget()
+        page.setObjectName("bare")
+        layout = QVBoxLayout(page)
+        layout.setContentsMargins(0, 0, 4, 0)
+        layout.setSpacing(8)
+        for card in cards:
+            layout.addWidget(card)
+        layout.addStretch(1)
+        self.setWidget(page)
