@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from PyQt6.QtCore import QEvent, QObject, QSettings, Qt, pyqtSignal
-from PyQt6.QtGui import QDragEnterEvent, QDropEvent
+from PyQt6.QtGui import QDropEvent
 from PyQt6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -41,7 +41,7 @@ from dcldm_plugin.types import (
 from dcldm_plugin.variations import AMOUNTS, audio_source
 from ui import theme
 from ui.prompt_edit import PromptEdit
-from ui.widgets import file_of, hint, paint, text_label
+from ui.widgets import TakesFile, file_of, hint, paint, text_label
 
 ALTERNATES = 4
 STEREO_WORDS = "0 is mono; left and right share events and differ in texture"
@@ -95,7 +95,7 @@ class Draft:
         )
 
 
-class PromptPanel(QFrame):
+class PromptPanel(TakesFile, QFrame):
     """`asked` is emitted with the texts to make: one, or one for each layer."""
 
     asked = pyqtSignal(list)
@@ -384,11 +384,5 @@ class PromptPanel(QFrame):
             return True
         return super().eventFilter(watched, event)
 
-    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
-        if event is not None and file_of(event) is not None:
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent | None) -> None:
-        if event is not None and (file := file_of(event)) is not None:
-            event.acceptProposedAction()
-            self.follow(file)
+    def take_file(self, file: Path) -> None:
+        self.follow(file)

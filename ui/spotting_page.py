@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from PyQt6.QtCore import QModelIndex, Qt, pyqtSignal
-from PyQt6.QtGui import QDragEnterEvent, QDropEvent, QKeyEvent, QShowEvent
+from PyQt6.QtGui import QKeyEvent, QShowEvent
 from PyQt6.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
@@ -39,7 +39,7 @@ from dcldm_plugin.types import DEFAULT_SECONDS, MAX_SECONDS, MAX_VARIATIONS, MIN
 from ui.cue_table import ACT, COUNT, LENGTH, ROW_HEIGHT, SOUND, TIME, TRACK, CueRow, CueTable, SoundDelegate
 from ui.hosts import HostBar
 from ui.signals import Background, SessionSignals
-from ui.widgets import file_of, hint, text_label
+from ui.widgets import TakesFile, hint, text_label
 
 AS_SHEET = "the sheet's"
 SNAPS = {"beginning": "", "onset": "onset", "peak": "peak"}
@@ -106,7 +106,7 @@ class CueView(QTableView):
         super().keyPressEvent(event)
 
 
-class SpottingPage(QWidget):
+class SpottingPage(TakesFile, QWidget):
     """`said`: a sentence for the status line, and whether it is bad news. `takes_wanted`: the id of a cue's job."""
 
     said = pyqtSignal(str, bool)
@@ -391,11 +391,5 @@ class SpottingPage(QWidget):
 
     # A sheet that is dropped here
 
-    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
-        if event is not None and file_of(event) is not None:
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent | None) -> None:
-        if event is not None and (file := file_of(event)) is not None:
-            event.acceptProposedAction()
-            self.open_sheet(file)
+    def take_file(self, file: Path) -> None:
+        self.open_sheet(file)

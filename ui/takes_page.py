@@ -11,7 +11,6 @@ from PyQt6.QtCore import QModelIndex, QPoint, QSettings, Qt, QTimer, pyqtSignal
 from PyQt6.QtGui import (
     QAction,
     QDragEnterEvent,
-    QDropEvent,
     QIcon,
     QResizeEvent,
 )
@@ -50,7 +49,7 @@ from ui.takes import Filter, Group, Row, TakesModel
 from ui.takes_view import TakesView
 from ui.to_daw import ToDaw
 from ui.welcome import Welcome
-from ui.widgets import file_of, hint, tool
+from ui.widgets import TakesFile, hint, tool
 
 FILTERS = (
     ("All", Filter()),
@@ -62,7 +61,7 @@ SEARCH_MILLISECONDS = 150  # of quiet after which a search begins
 WIDE = 900  # from this width on, the current take stands beside the list
 
 
-class TakesPage(QWidget):
+class TakesPage(TakesFile, QWidget):
     """`said` is emitted with a sentence for the status line, and whether it is bad news."""
 
     said = pyqtSignal(str, bool)
@@ -361,13 +360,11 @@ class TakesPage(QWidget):
     # Files that are dropped here
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
-        if event is not None and file_of(event) is not None and event.source() is not self.view:
-            event.acceptProposedAction()
+        if event is not None and event.source() is not self.view:
+            super().dragEnterEvent(event)
 
-    def dropEvent(self, event: QDropEvent | None) -> None:
-        if event is not None and (file := file_of(event)) is not None:
-            event.acceptProposedAction()
-            self.open_file(file)
+    def take_file(self, file: Path) -> None:
+        self.open_file(file)
 
     def open_file(self, path: Path) -> None:
         """Show how a file was made; one that is not ours becomes the reference of the next prompt."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sized
 from pathlib import Path
 
 from PyQt6.QtCore import Qt, pyqtSignal
-from PyQt6.QtGui import QAction, QDropEvent
+from PyQt6.QtGui import QAction, QDragEnterEvent, QDropEvent
 from PyQt6.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QToolButton, QVBoxLayout, QWidget
 
 from ui import theme
@@ -60,6 +60,23 @@ def file_of(event: QDropEvent) -> Path | None:
     mime = event.mimeData()
     urls = mime.urls() if mime is not None else []
     return Path(urls[0].toLocalFile()) if urls and urls[0].isLocalFile() else None
+
+
+class TakesFile:
+    """What a widget has that a file can be dropped on: a base before Qt's own."""
+
+    def take_file(self, file: Path) -> None:
+        """What is done with a file that was dropped."""
+        raise NotImplementedError
+
+    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
+        if event is not None and file_of(event) is not None:
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent | None) -> None:
+        if event is not None and (file := file_of(event)) is not None:
+            event.acceptProposedAction()
+            self.take_file(file)
 
 
 def tool(action: QAction, icon: str) -> QToolButton:

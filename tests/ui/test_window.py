@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 from PyQt6 import sip
-from PyQt6.QtCore import QModelIndex, QPoint, QSettings, Qt
-from PyQt6.QtGui import QGuiApplication
+from PyQt6.QtCore import QMimeData, QModelIndex, QPoint, QPointF, QSettings, Qt, QUrl
+from PyQt6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
 from PyQt6.QtWidgets import QAbstractScrollArea, QAbstractSpinBox, QApplication, QComboBox, QLabel, QWidget
 from pytestqt.qtbot import QtBot
 
@@ -231,6 +231,28 @@ def test_a_file_of_ours_says_how_it_was_made_and_another_is_a_reference(
     other.write_bytes(b"RIFF nothing")
     window.takes.open_file(other)
     assert window.takes.prompt.reference == other
+
+
+def test_a_file_that_is_dropped_is_taken_by_what_it_is_dropped_on(qtbot: QtBot, window: Window, tmp_path: Path) -> None:
+    def drop(target: QWidget | None, mime: QMimeData) -> bool:
+        keys = (Qt.DropAction.CopyAction, mime, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
+        enter, fall = QDragEnterEvent(QPoint(), *keys), QDropEvent(QPointF(), *keys)
+        for event in (enter, fall):
+            event.ignore()
+            QApplication.sendEvent(target, event)
+        return enter.isAccepted() and fall.isAccepted()
+
+    words, file = QMimeData(), QMimeData()
+    words.setText("rain")
+    path = tmp_path / "other.wav"
+    path.write_bytes(b"RIFF nothing")
+    file.setUrls([QUrl.fromLocalFile(str(path))])
+    panel = window.takes.prompt
+    assert not any(drop(target, words) for target in (panel, window.takes, window.spotting))
+    for target in (panel, panel.prompt.viewport(), window.takes):
+        panel.follow(None)
+        assert drop(target, file) and panel.reference == path
+    assert drop(window.spotting, file) and not window.spotting.problem.isHidden()  # it is no sheet
 
 
 def test_a_clip_says_how_it_was_made_and_what_it_may_be_used_for(qtbot: QtBot, window: Window) -> None:
