@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from PyQt6.QtCore import QAbstractTableModel, QModelIndex, QRect, Qt
-from PyQt6.QtGui import QColor, QFont, QPainter
+from PyQt6.QtGui import QColor, QPainter
 from PyQt6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from bridge.spotting import Plan, Run
@@ -16,7 +16,7 @@ from dcldm_plugin.session import JobProgress, Session
 from dcldm_plugin.timecode import FrameRate, timecode
 from dcldm_plugin.types import GenerationRequest
 from ui import theme
-from ui.drawing import draw_text
+from ui.drawing import draw_text, small
 from ui.takes import clock, job_words
 
 COLUMNS = ("Time", "Sound", "Length", "×", "Track", "")
@@ -190,17 +190,15 @@ class SoundDelegate(QStyledItemDelegate):
             painter.fillRect(area, QColor(theme.tones().selected))
         inner = area.adjusted(6, 3, -6, -3)
         state = table.state(row)
-        small = QFont(option.font)
-        small.setPointSizeF(option.font.pointSizeF() * 0.88)
         if row.request is None:
-            painter.setFont(small)
+            painter.setFont(small(option.font))
             painter.setPen(QColor(table.state_colour(row)))
             painter.drawText(inner, Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextWordWrap, state)
         else:
             upper = QRect(inner.left(), inner.top(), inner.width(), inner.height() // 2) if state else inner
             lower = QRect(inner.left(), inner.center().y(), inner.width(), inner.height() // 2)
             draw_text(painter, upper, row.request.prompt.text, option.font, theme.tones().text)
-            draw_text(painter, lower, state, small, table.state_colour(row))
+            draw_text(painter, lower, state, small(option.font), table.state_colour(row))
         painter.restore()
 
 

@@ -21,6 +21,13 @@ def ratio_of(painter: QPainter) -> float:
     return device.devicePixelRatioF() if device is not None else 1.0
 
 
+def small(font: QFont) -> QFont:
+    """The type of what stands beneath or beside something."""
+    made = QFont(font)
+    made.setPointSizeF(font.pointSizeF() * 0.88)
+    return made
+
+
 def draw_text(
     painter: QPainter,
     area: QRect,

@@ -12,7 +12,7 @@ from PyQt6.QtWidgets import QListView, QStyle, QStyledItemDelegate, QStyleOption
 
 from dcldm_plugin.jobs import JobState
 from ui import theme
-from ui.drawing import ICON, draw_icon, draw_text, ratio_of, waveform_pixmap
+from ui.drawing import ICON, draw_icon, draw_text, ratio_of, small, waveform_pixmap
 from ui.sound import Outlines
 from ui.takes import ROW, Group, Row, TakesModel, letter, local_time
 
@@ -114,8 +114,6 @@ class TakesDelegate(QStyledItemDelegate):
         top = QRect(left, area.top() + 5, right - left, area.height() // 2 - 4)
         bottom = QRect(left, area.center().y(), right - left, area.height() // 2 - 3)
         draw_text(painter, top, group.request.prompt.text, bold, tone.text)
-        small = QFont(font)
-        small.setPointSizeF(font.pointSizeF() * 0.88)
         model = index.model()
         status = model.status(group) if isinstance(model, TakesModel) else ""
         bad = bool(group.job is not None and group.job.error)
@@ -126,11 +124,11 @@ class TakesDelegate(QStyledItemDelegate):
         ]
         words = " · ".join(word for word in facts if word)
         if status:
-            used = draw_text(painter, bottom, status, small, tone.bad if bad else tone.accent)
+            used = draw_text(painter, bottom, status, small(font), tone.bad if bad else tone.accent)
             bottom.setLeft(bottom.left() + used)
             words = f"  ·  {words}"
         if bottom.width() > 40:
-            draw_text(painter, bottom, words, small, tone.dim)
+            draw_text(painter, bottom, words, small(font), tone.dim)
         if state is JobState.RUNNING:
             done = self._done(group)
             line = QRectF(area.left(), area.bottom() - 1, area.width() * done, 2)
@@ -167,11 +165,9 @@ class TakesDelegate(QStyledItemDelegate):
         if outline is None:
             return
         if area.width() >= LOUDNESS_FROM:
-            small = QFont(font)
-            small.setPointSizeF(font.pointSizeF() * 0.88)
             where = QRect(wave.right() + 6, area.top(), right - wave.right() - 8, area.height())
             words = "–" if math.isnan(outline.loudness) else f"{outline.loudness:.1f}"
-            draw_text(painter, where, words, small, tone.dim, Qt.AlignmentFlag.AlignRight)
+            draw_text(painter, where, words, small(font), tone.dim, Qt.AlignmentFlag.AlignRight)
         ratio = ratio_of(painter)
         painter.drawPixmap(wave.topLeft(), waveform_pixmap(clip.sha256, outline, wave.size(), tone.wave, ratio))
         if is_playing:
