@@ -271,33 +271,34 @@ class SpottingPage(TakesFile, QWidget):
             self.open_sheet(Path(path))
 
     def _open_run(self, run_id: str) -> None:
-        """Show a run of an earlier time, so that it can go on."""
         run = self._program.spotting.run(run_id) if run_id else None
         if run is not None:
-            self._opened, self._plan = None, run.plan
-            self.table.show_run(run)
-            self._say("")
-            self._show_sum()
+            self._show_run(run)
+
+    def _show_run(self, run: Run) -> None:
+        """Show a run of an earlier time, so that it can go on."""
+        self._opened, self._plan = None, run.plan
+        self.table.show_run(run)
+        self._say("")
+        self._show_sum()
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """The host may be another one now; and a run that was interrupted is shown without being asked for."""
         super().showEvent(event)
-        self._list_runs()
+        runs = self._list_runs()
         if self._opened is not None:
             self._read_again()
-        elif self._plan is None and self.earlier.count() > 1:
-            newest = str(self.earlier.itemData(1))
-            run = self._program.spotting.run(newest)
-            if run is not None and run.status in ("interrupted", "progress"):
-                self._open_run(newest)
+        elif self._plan is None and runs and runs[0].status in ("interrupted", "progress"):
+            self._show_run(runs[0])
 
-    def _list_runs(self) -> None:
+    def _list_runs(self) -> list[Run]:
         self.earlier.clear()
         runs = self._program.spotting.runs()
         self.earlier.addItem("Earlier runs" if runs else "No earlier runs")
         for run in runs[:50]:
             self.earlier.addItem(f"{run.plan.title}: {STATES.get(run.status, run.status)}", run.id)
         self.earlier.setEnabled(bool(runs))
+        return runs
 
     # Doing
 
