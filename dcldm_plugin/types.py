@@ -34,6 +34,10 @@ Report = Callable[[str, float], None]
 """`report(stage, fraction)`: progress within a stage, 0 … 1. Raises `Cancelled` when the job is to stop."""
 
 
+def unheard(stage: str, fraction: float) -> None:
+    """The `Report` of work that nobody follows."""
+
+
 def clean_text(text: str, what: str, *, may_be_empty: bool = False) -> str:
     """One line of text in NFC, with runs of white space folded. `what` names the field in errors."""
     if not isinstance(text, str):

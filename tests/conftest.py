@@ -57,6 +57,17 @@ def fakes() -> Callable[[str], ModuleType]:
     return lambda path: _load(Path(__file__).parent / path)
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Threads cost a tiny model more than they bring, above all on a busy machine."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture
 def library(tmp_path: Path) -> Iterator[Library]:
     with closing(Library(tmp_path / "library")) as opened:

@@ -12,7 +12,7 @@ from dcldm_plugin.backends.base import Backend
 from dcldm_plugin.backends.dcldm import DcldmBackend
 from dcldm_plugin.engine import registry
 from dcldm_plugin.evaluation.embedding import Audio
-from dcldm_plugin.types import GenerationRequest, Prompt, Sampling, Seeds
+from dcldm_plugin.types import GenerationRequest, Prompt, Sampling, Seeds, unheard
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ def load(model: str, batch: int = 1) -> Backend:
     Raises `DcldmError`.
     """
     is_folder = model not in registry.models() and Path(model).is_dir()
-    backend = registry.load(str(Path(model).absolute()) if is_folder else model, lambda stage, fraction: None)
+    backend = registry.load(str(Path(model).absolute()) if is_folder else model, unheard)
     if isinstance(backend, DcldmBackend) and backend.model.placement.device.type == "cpu":
         backend.model.placement = replace(backend.model.placement, batch=batch)
     return backend
@@ -52,5 +52,5 @@ def takes(backend: Backend, prompt: str, seeds: Sequence[int], seconds: float, s
         sampling=sampling,
     )
     with torch.inference_mode():
-        for rendered in backend.render(request, lambda stage, fraction: None):
+        for rendered in backend.render(request, unheard):
             yield Take(rendered.samples.mean(axis=0), backend.info.sample_rate, seeds[rendered.index])

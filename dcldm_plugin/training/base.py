@@ -27,6 +27,7 @@ from dcldm_plugin.store import Store
 from dcldm_plugin.training.builtin import fresh
 from dcldm_plugin.training.checkpoints import room, written
 from dcldm_plugin.training.config import Config
+from dcldm_plugin.types import unheard
 
 BUILTIN_FOLDER = Path(dcldm_plugin.__file__).parent / "builtin"
 NEW = {"new": "transformer", "new-unet": "unet"}
@@ -75,7 +76,7 @@ def _tango(config: Config, store: Store) -> Base:
         block, encoding = cast(Block, network.block), cast(Encoding, network.encoding)
         start = Adapter("", network.places, block, encoding=encoding)
     folders = assembly.Folders.of(store.paths("tango-bridge"))
-    chain, adapter = assembly.to_train(folders, start, lambda stage, fraction: None)
+    chain, adapter = assembly.to_train(folders, start, unheard)
     info = MODELS["tango-bridge"].info
     return Base("tango", chain, adapter.base, info.licence, info.commercial_use, adapter=adapter)
 

@@ -39,7 +39,7 @@ from dcldm_plugin.training.precompute import AudioSet, EncodedSet, Portion, audi
 from dcldm_plugin.training.sound_files import Clip, clips_of
 from dcldm_plugin.training.vae import VaeLoss, linear_space, measure_latents
 from dcldm_plugin.training.vocoder import TrainableVocoder, VocoderLoss
-from dcldm_plugin.types import Sampling, Seeds
+from dcldm_plugin.types import Sampling, Seeds, unheard
 
 # AudioLDM's vocoder at the built-in model's hop of 320, with an eighth of the channels.
 SMALL_VOCODER: dict[str, Any] = {
@@ -274,9 +274,7 @@ def _generated(config: Config, base: Base) -> Callable[[str, int], NDArray[np.fl
         chain.forget_plans()
         sampling = chain.config.defaults.fill(Sampling())
         longest = chain.config.longest_steps / chain.latent_rate
-        audio = chain.generate(
-            prompt, "", min(seconds, longest), Seeds(seed, seed), sampling, lambda stage, fraction: None
-        )
+        audio = chain.generate(prompt, "", min(seconds, longest), Seeds(seed, seed), sampling, unheard)
         return _array(audio)
 
     return render

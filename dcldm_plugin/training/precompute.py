@@ -26,6 +26,7 @@ from dcldm_plugin.models.encodings import side_by_side
 from dcldm_plugin.training.manifest import Complain
 from dcldm_plugin.training.shards import Shards
 from dcldm_plugin.training.sound_files import Clip, read_clip
+from dcldm_plugin.types import unheard
 
 CHUNK = 32  # sounds at a time
 ROWS = 256  # a file
@@ -161,7 +162,7 @@ def encoded_set(
     empty = (
         chain.empty_plan[:, :frames].cpu()
         if config.stored_empty_plan
-        else chain.plans("", frames, [EMPTY_SEED], _quiet)[0].cpu()
+        else chain.plans("", frames, [EMPTY_SEED], unheard)[0].cpu()
     )
 
     by_key = {text_key(caption): caption for caption in ("", *(clip.caption for clip in clips))}
@@ -192,7 +193,7 @@ def encoded_set(
         if plans == "model":
             captions = [reader.clips[key].caption for key in there]
             seeds = [int(key[:8], 16) % 2**31 for key in there]  # the sound's own
-            codes = chain.plan_each(captions, frames, seeds, _quiet)
+            codes = chain.plan_each(captions, frames, seeds, unheard)
         else:
             codes = acoustic_lm.encode(chain.codec, sounds[:, None])[:, :, :frames]
         row = {"mean": mean.half().cpu(), "codes": codes.to(torch.int16).cpu()}
@@ -206,10 +207,6 @@ def encoded_set(
     _fill(encoded, [clip.key for clip in clips], encode, portion, "latents and plans")
     empty_encoding = chain.encoded(empty[None].to(device), steps)[0].float().cpu()
     return EncodedSet(encoded, texts, _known(clips, encoded), empty, silence, empty_encoding)
-
-
-def _quiet(stage: str, fraction: float) -> None:
-    """Nobody listens."""
 
 
 def _known(clips: list[Clip], shards: Shards) -> list[Clip]:

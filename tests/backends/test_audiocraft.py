@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from dcldm_plugin.backends.audiocraft import AudiocraftBackend, make
 from dcldm_plugin.errors import Cancelled, DcldmError, InvalidInput
 from dcldm_plugin.models.audiocraft import import_audiocraft
 from dcldm_plugin.store import Store
-from dcldm_plugin.types import GenerationRequest, Sampling
+from dcldm_plugin.types import GenerationRequest, Sampling, unheard
 
 T5 = "t5-tiny"  # what the tiny configurations call their text encoder; it is read from the part's folder
 try:
@@ -25,21 +24,10 @@ except DcldmError as error:
     pytest.skip(str(error), allow_module_level=True)
 
 pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
     pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning"),  # audiocraft's EnCodec
     pytest.mark.filterwarnings("ignore::UserWarning:audiocraft"),
 ]
-
-
-def silent(stage: str, fraction: float) -> None:
-    """Nobody listens."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -59,13 +47,13 @@ def models(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def magnet(models: Path) -> AudiocraftBackend:
-    return attentive(make(silent, "audio-magnet-small", models))
+    return attentive(make(unheard, "audio-magnet-small", models))
 
 
 @pytest.fixture(scope="module")
 def audiogen(models: Path, magnet: AudiocraftBackend) -> AudiocraftBackend:
     """After MAGNeT, which has another way of attention, in the same process."""
-    return attentive(make(silent, "audiogen-medium-audiocraft", models))
+    return attentive(make(unheard, "audiogen-medium-audiocraft", models))
 
 
 @torch.no_grad()
@@ -78,7 +66,7 @@ def attentive(backend: AudiocraftBackend) -> AudiocraftBackend:
 
 def render(backend: AudiocraftBackend, **options: Any) -> list[NDArray[np.float32]]:
     options = {"text": "rain", "seconds": 0.51, "seed": 1} | options
-    return [take.samples for take in backend.render(GenerationRequest.create(**options), silent)]
+    return [take.samples for take in backend.render(GenerationRequest.create(**options), unheard)]
 
 
 @pytest.mark.parametrize("name", ["magnet", "audiogen"])
@@ -114,10 +102,10 @@ def test_magnet_is_told_where_it_may_look(magnet: AudiocraftBackend) -> None:
 
 def test_what_each_has_of_sampling(magnet: AudiocraftBackend, audiogen: AudiocraftBackend) -> None:
     request = GenerationRequest.create("rain", seconds=0.5, seed=1, sampling=Sampling(guidance_scale=8.0))
-    (take,) = audiogen.render(request, silent)
+    (take,) = audiogen.render(request, unheard)
     assert take.sampling == Sampling(guidance_scale=8.0)
     with pytest.raises(InvalidInput, match="its own schedule"):
-        list(magnet.render(request, silent))
+        list(magnet.render(request, unheard))
     with pytest.raises(InvalidInput, match="no denoiser"):
         render(audiogen, sampling=Sampling(steps=5))
     for backend in (magnet, audiogen):
@@ -143,17 +131,17 @@ def test_progress_rises_and_cancel_is_obeyed(name: str, request: pytest.FixtureR
 
 def test_files_that_are_no_such_model_are_refused(tiny: Any, models: Path, tmp_path: Path) -> None:
     with pytest.raises(DcldmError, match="dcldm models install audio-magnet-small"):
-        make(silent, "audio-magnet-small", tmp_path)
+        make(unheard, "audio-magnet-small", tmp_path)
     source = tmp_path / "downloaded"
     tiny.write_audiogen(source / "audio-magnet-small", tiny.audiogen_config(T5, **tiny.SIZES))  # not MAGNeT's
     tiny.write_t5(source / "t5-large")
     Store(tmp_path / "models").install_from("audio-magnet-small", source, lambda line: None)
     with pytest.raises(DcldmError, match="is not a model of MAGNeT") as caught:
-        make(silent, "audio-magnet-small", tmp_path / "models")
+        make(unheard, "audio-magnet-small", tmp_path / "models")
     assert "\n" not in str(caught.value)
     trace = tmp_path / "trace"
     torch.save({"best_state": {}, "xp.cfg": tiny.Malice(trace)}, source / "audio-magnet-small" / "state_dict.bin")
     Store(tmp_path / "models").install_from("audio-magnet-small", source, lambda line: None)
     with pytest.raises(DcldmError, match="damaged or not a checkpoint"):
-        make(silent, "audio-magnet-small", tmp_path / "models")
+        make(unheard, "audio-magnet-small", tmp_path / "models")
     assert not trace.exists()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +14,9 @@ from dcldm_plugin.backends.audiogen import AudioGenBackend, make, whole_frames
 from dcldm_plugin.errors import Cancelled, DcldmError, InvalidInput
 from dcldm_plugin.models.audiogen import load_audiogen
 from dcldm_plugin.store import Store
-from dcldm_plugin.types import GenerationRequest, Sampling
+from dcldm_plugin.types import GenerationRequest, Sampling, unheard
 
-
-def silent(stage: str, fraction: float) -> None:
-    """Nobody listens."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +30,12 @@ def models(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def backend(models: Path) -> AudioGenBackend:
-    return make(silent, "audiogen-medium", models)
+    return make(unheard, "audiogen-medium", models)
 
 
 def render(backend: AudioGenBackend, **options: Any) -> list[NDArray[np.float32]]:
     options = {"text": "rain", "seconds": 0.5, "seed": 1} | options
-    return [take.samples for take in backend.render(GenerationRequest.create(**options), silent)]
+    return [take.samples for take in backend.render(GenerationRequest.create(**options), unheard)]
 
 
 def test_the_structure_seed_and_the_text_draw_everything(backend: AudioGenBackend) -> None:
@@ -62,9 +51,9 @@ def test_the_structure_seed_and_the_text_draw_everything(backend: AudioGenBacken
 
 def test_guidance_is_chosen_and_told(backend: AudioGenBackend) -> None:
     request = GenerationRequest.create("rain", seconds=0.5, seed=1, sampling=Sampling(guidance_scale=8.0))
-    (take,) = backend.render(request, silent)
+    (take,) = backend.render(request, unheard)
     assert take.sampling == Sampling(guidance_scale=8.0)
-    (plain,) = backend.render(GenerationRequest.create("rain", seconds=0.5, seed=1), silent)
+    (plain,) = backend.render(GenerationRequest.create("rain", seconds=0.5, seed=1), unheard)
     assert plain.sampling == Sampling(guidance_scale=3.0)
     assert not np.array_equal(take.samples, plain.samples)
 
@@ -102,7 +91,7 @@ def test_cancel_is_obeyed_at_a_step(backend: AudioGenBackend) -> None:
 
 def test_its_files_are_refused_with_a_sentence(tiny: Any, models: Path, tmp_path: Path) -> None:
     with pytest.raises(DcldmError, match="dcldm models install audiogen-medium"):
-        make(silent, "audiogen-medium", tmp_path)
+        make(unheard, "audiogen-medium", tmp_path)
     source = tmp_path / "downloaded"
     tiny.write_audiogen(source / "audiogen-medium")
     tiny.write_t5(source / "t5-large")
@@ -111,7 +100,7 @@ def test_its_files_are_refused_with_a_sentence(tiny: Any, models: Path, tmp_path
     )
     Store(tmp_path / "models").install_from("audiogen-medium", source, lambda line: None)
     with pytest.raises(DcldmError, match="is not an AudioGen language model"):
-        make(silent, "audiogen-medium", tmp_path / "models")
+        make(unheard, "audiogen-medium", tmp_path / "models")
 
 
 def test_eight_bits_come_from_what_the_file_has(tiny: Any, backend: AudioGenBackend, models: Path) -> None:

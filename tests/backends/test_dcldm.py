@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 
 from dcldm_plugin.backends.dcldm import BUILTIN_FOLDER, DcldmBackend, make_builtin
 from dcldm_plugin.errors import Cancelled, InvalidInput
-from dcldm_plugin.types import GenerationRequest, Sampling
+from dcldm_plugin.types import GenerationRequest, Sampling, unheard
 
 
 @pytest.fixture(scope="module")
 def backend() -> Iterator[DcldmBackend]:
-    yield make_builtin(lambda stage, fraction: None)
+    yield make_builtin(unheard)
 
 
 def render(backend: DcldmBackend, request: GenerationRequest) -> list[NDArray[np.float32]]:
-    return [take.samples for take in backend.render(request, lambda stage, fraction: None)]
+    return [take.samples for take in backend.render(request, unheard)]
 
 
 def test_the_weights_fit_into_the_package() -> None:

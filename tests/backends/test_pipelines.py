@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,28 +23,17 @@ from dcldm_plugin.errors import Cancelled, DcldmError, EngineFailed, InvalidInpu
 from dcldm_plugin.library import Library
 from dcldm_plugin.models.variation import read_reference
 from dcldm_plugin.store import Store
-from dcldm_plugin.types import AudioSource, Control, GenerationRequest, Kind, Parent, Sampling, Variation
+from dcldm_plugin.types import AudioSource, Control, GenerationRequest, Kind, Parent, Sampling, Variation, unheard
 from dcldm_plugin.variations import audio_source
 
 pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
     pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning"),  # of the autoencoders
     pytest.mark.filterwarnings("ignore:.*(AudioLDM|deprecated).*:FutureWarning"),
 ]
 NAMES = ("audioldm", "audioldm2", "stable_audio", "stable_audio_3")
 OF_NOISE, OF_START = NAMES[:2], NAMES[2:]
 SECONDS, STEPS = 0.2, 3
-
-
-def silent(stage: str, fraction: float) -> None:
-    """Nobody listens."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +49,7 @@ def folders(writers: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> di
 
 @pytest.fixture(scope="module")
 def backends(folders: dict[str, Path]) -> dict[str, PipelineBackend]:
-    loaded = {name: registry.load(str(folder), silent) for name, folder in folders.items()}
+    loaded = {name: registry.load(str(folder), unheard) for name, folder in folders.items()}
     assert all(isinstance(backend, PipelineBackend) for backend in loaded.values())
     return loaded  # type: ignore[return-value]
 
@@ -71,7 +60,7 @@ def request(backend: PipelineBackend, text: str = "rain", **asked: Any) -> Gener
 
 
 def render(backend: PipelineBackend, text: str = "rain", **asked: Any) -> list[NDArray[np.float32]]:
-    return [take.samples for take in backend.render(request(backend, text, **asked), silent)]
+    return [take.samples for take in backend.render(request(backend, text, **asked), unheard)]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -207,13 +196,13 @@ def test_the_wrong_class_of_the_language_model_is_mended(
 
 def test_installed_by_name(folders: dict[str, Path], tmp_path: Path) -> None:
     Store(tmp_path).install_from("audioldm", folders["audioldm"], lambda line: None)
-    backend = make(silent, "audioldm", tmp_path)
+    backend = make(unheard, "audioldm", tmp_path)
     assert backend.info.name == "audioldm" and len(backend.info.version) == 12
     assert backend.info.longest_seconds == 10.24
-    (take,) = backend.render(request(backend), silent)
+    (take,) = backend.render(request(backend), unheard)
     assert take.samples.shape == (1, 3_200) and take.sampling == Sampling(steps=STEPS, guidance_scale=2.5)
     with pytest.raises(DcldmError, match="dcldm models install audioldm2"):
-        make(silent, "audioldm2", tmp_path)
+        make(unheard, "audioldm2", tmp_path)
 
 
 def changed(folder: Path, copy: Path, **index: Any) -> Path:
@@ -249,14 +238,14 @@ def test_weights_that_are_cut_short_missing_or_of_another_model(folders: dict[st
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-10])
     with pytest.raises(DcldmError, match="cut short"):
-        registry.load(str(folder), silent)
+        registry.load(str(folder), unheard)
     shutil.copy(folder / "vae" / weights.name, weights)
     with pytest.raises(EngineFailed, match="can't be loaded as AudioLDMPipeline") as refused:
-        registry.load(str(folder), silent)
+        registry.load(str(folder), unheard)
     assert "\n" not in str(refused.value)
     weights.unlink()
     with pytest.raises(EngineFailed, match="can't be loaded as AudioLDMPipeline"):
-        registry.load(str(folder), silent)
+        registry.load(str(folder), unheard)
 
 
 def test_more_than_there_is_memory_for(folders: dict[str, Path], tmp_path: Path) -> None:
@@ -264,7 +253,7 @@ def test_more_than_there_is_memory_for(folders: dict[str, Path], tmp_path: Path)
     with (folder / "unet" / "diffusion_pytorch_model.safetensors").open("r+b") as file:
         file.truncate(1 << 42)  # a hole, and takes no room
     with pytest.raises(EngineFailed, match=r"needs 4\d{3}\.\d GB of memory and"):
-        registry.load(str(folder), silent)
+        registry.load(str(folder), unheard)
 
 
 def test_a_stereo_take_is_delivered_with_its_channels(
@@ -273,7 +262,7 @@ def test_a_stereo_take_is_delivered_with_its_channels(
     """From 44.1 kHz through the finishing chain to 48 kHz, left and right apart."""
     backend = backends["stable_audio"]
     asked = request(backend)
-    (take,) = backend.render(asked, silent)
+    (take,) = backend.render(asked, unheard)
     path = tmp_path / "take.wav"
     write_take(path, take, backend.info.sample_rate)
     variation = Variation(asked, 0, path, backend.info.sample_rate, 2, backend.info.version, take.sampling)

@@ -21,22 +21,12 @@ from dcldm_plugin.errors import Cancelled, DcldmError, InvalidInput
 from dcldm_plugin.models.tango import Adapter, load_denoiser, write_adapter
 from dcldm_plugin.models.unet import DualUNet
 from dcldm_plugin.store import Store
-from dcldm_plugin.types import GenerationRequest, Sampling
+from dcldm_plugin.types import GenerationRequest, Sampling, unheard
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 FEW = Sampling("dpm++", 2, 2.0)
 FULL = Sampling("dpm++", 2, 2.0, (0.2, 0.8))  # with the interval in which DC-LDM is guided
-
-
-def silent(stage: str, fraction: float) -> None:
-    """Nobody listens."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -52,17 +42,17 @@ def models(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tango(models: Path) -> DcldmBackend:
-    return make(silent, "tango", models)
+    return make(unheard, "tango", models)
 
 
 @pytest.fixture(scope="module")
 def bridge(models: Path) -> DcldmBackend:
-    return make(silent, "tango-bridge", models)
+    return make(unheard, "tango-bridge", models)
 
 
 def render(backend: DcldmBackend, **options: Any) -> list[NDArray[np.float32]]:
     options = {"text": "rain", "seconds": 0.5, "seed": 1, "sampling": FEW} | options
-    return [take.samples for take in backend.render(GenerationRequest.create(**options), silent)]
+    return [take.samples for take in backend.render(GenerationRequest.create(**options), unheard)]
 
 
 def test_tango_2_is_tango_with_other_weights(models: Path, tango: DcldmBackend, tmp_path: Path) -> None:
@@ -71,7 +61,7 @@ def test_tango_2_is_tango_with_other_weights(models: Path, tango: DcldmBackend, 
     shutil.copytree(models / "flan-t5-large", source / "flan-t5-large")
     Store(tmp_path / "models").install_from("tango2", source, lambda line: None)
     shutil.copytree(source / "tango2" / "configs", tmp_path / "models" / "tango2" / "configs")
-    backend = make(silent, "tango2", tmp_path / "models")
+    backend = make(unheard, "tango2", tmp_path / "models")
     assert backend.info.name == "tango2"
     assert np.array_equal(render(backend)[0], render(tango)[0])  # here they are the same weights
 
@@ -87,7 +77,7 @@ def test_they_are_known_by_name_and_not_for_commerce() -> None:
 @pytest.mark.parametrize("name", ["tango", "tango-bridge", "dc-ldm-ag-mid"])
 def test_what_is_missing_is_to_be_installed(tmp_path: Path, name: str) -> None:
     with pytest.raises(DcldmError, match=f"dcldm models install {name}"):
-        make(silent, name, tmp_path)
+        make(unheard, name, tmp_path)
 
 
 def test_a_clip_and_the_same_clip_again(bridge: DcldmBackend) -> None:
@@ -109,7 +99,7 @@ def test_tango_listens_to_text_and_negative_prompt(tango: DcldmBackend) -> None:
 def test_the_bridge_is_told_how_far_to_purify(bridge: DcldmBackend, tango: DcldmBackend) -> None:
     some, much = (render(bridge, sampling=Sampling("ddim", 4, 2.0, purify=value))[0] for value in (0.2, 0.9))
     assert not np.array_equal(some, much)
-    (take,) = bridge.render(GenerationRequest.create("rain", seconds=0.5, seed=1, sampling=FEW), silent)
+    (take,) = bridge.render(GenerationRequest.create("rain", seconds=0.5, seed=1, sampling=FEW), unheard)
     assert take.sampling.purify is not None
     with pytest.raises(InvalidInput, match="nothing to purify"):
         render(tango, sampling=Sampling(purify=0.5))
@@ -160,7 +150,7 @@ def test_an_adapter_of_the_users_own_makes_it_dc_ldm(models: Path, tango: DcldmB
         write_adapter(denoiser, Adapter(base, ("down", "up"), encoding=encoding), path)
         name = f"dc-ldm-{encoding.replace('_', '-')}-down-up"
         install(models, name, path)
-        backend = make(silent, name, models)
+        backend = make(unheard, name, models)
         assert (backend.info.name, backend.model.config.encoding) == (name, encoding)
         return render(backend)[0]
 
@@ -181,7 +171,7 @@ def test_a_network_that_was_trained_on_the_plan_alone_has_its_row_too(models: Pa
     path = tmp_path / "mine.safetensors"
     write_adapter(network, Adapter(base, (), condition="plan"), path)
     install(models, "ldm-ag", path)
-    backend = make(silent, "ldm-ag", models)
+    backend = make(unheard, "ldm-ag", models)
     first = render(backend)[0]
     assert np.array_equal(first, render(backend)[0])
     assert not np.array_equal(first, render(backend, seed=2)[0])
@@ -194,7 +184,7 @@ def test_an_adapter_under_another_rows_name_is_refused(models: Path, tmp_path: P
     write_adapter(denoiser, Adapter(base, ("mid",), "light"), path)
     install(models, "dc-ldm-ag-up", path)
     with pytest.raises(DcldmError, match="is one of dc-ldm-ag-mid-light"):
-        make(silent, "dc-ldm-ag-up", models)
+        make(unheard, "dc-ldm-ag-up", models)
 
 
 def test_a_damaged_adapter_is_refused_with_a_sentence(models: Path, tmp_path: Path) -> None:
@@ -202,7 +192,7 @@ def test_a_damaged_adapter_is_refused_with_a_sentence(models: Path, tmp_path: Pa
     path.write_bytes((len(b"{}") + 0).to_bytes(8, "little") + b"{}")  # whole, and says nothing
     install(models, "dc-ldm-ag-mid", path)
     with pytest.raises(DcldmError, match="not an acoustic adapter"):
-        make(silent, "dc-ldm-ag-mid", models)
+        make(unheard, "dc-ldm-ag-mid", models)
 
 
 def test_the_home_folder_reaches_the_engine(models: Path, tmp_path: Path) -> None:

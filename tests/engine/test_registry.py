@@ -13,7 +13,7 @@ from dcldm_plugin.backends.dcldm import BUILTIN_FOLDER
 from dcldm_plugin.engine import registry
 from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.sources import MODELS
-from dcldm_plugin.types import GenerationRequest
+from dcldm_plugin.types import GenerationRequest, unheard
 
 
 def test_each_model_of_the_table_has_a_factory_that_is_there() -> None:
@@ -45,10 +45,10 @@ def test_a_folder_is_a_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert (info.name, info.sample_rate, info.band_hz) == (str(folder), 16_000, registry.BUILTIN.band_hz)
     assert info.steps == registry.BUILTIN.steps
     assert "not stated" in info.licence and not info.commercial_use  # until its maker says so
-    backend = registry.load(name, lambda stage, fraction: None)
+    backend = registry.load(name, unheard)
     assert backend.info.name == name and backend.info.version == info.version
     request = GenerationRequest.create("rain", seconds=0.5, seed=1, model=name)
-    (take,) = backend.render(request, lambda stage, fraction: None)
+    (take,) = backend.render(request, unheard)
     assert take.samples.shape == (1, 8_000)
 
 

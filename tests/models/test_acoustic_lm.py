@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
@@ -14,6 +13,8 @@ from transformers.models.musicgen.configuration_musicgen import MusicgenDecoderC
 
 from dcldm_plugin.errors import Cancelled
 from dcldm_plugin.models.acoustic_lm import Decoder, aligned, delay, draw, encode, latents, sample_codes
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 VOCABULARY, CODEBOOKS, WIDTH, FRAMES = 32, 3, 24, 12
 
@@ -37,15 +38,6 @@ def language_model() -> MusicgenForCausalLM:
     for parameter in model.parameters():  # far from the tiny default, so that mistakes show
         torch.nn.init.normal_(parameter, std=0.3)
     return model
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads cost a tiny model more than they bring, above all on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

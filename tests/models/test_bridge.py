@@ -12,7 +12,7 @@ from dcldm_plugin.models.bridge import Bridge, as_latent
 from dcldm_plugin.models.dcldm import FULL_SIZE_DEFAULTS, ChainConfig
 from dcldm_plugin.models.encodings import side_by_side
 from dcldm_plugin.models.schedule import SAMPLERS, alphas, entered, first_step, make_sampler, noised
-from dcldm_plugin.types import Sampling, Seeds
+from dcldm_plugin.types import Sampling, Seeds, unheard
 
 SAMPLING = Sampling("dpm++", 4, 2.0, purify=0.5)
 
@@ -83,7 +83,7 @@ def bridge(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Bridge:
 
 def render(bridge: Bridge, seeds: Seeds, **changes: Any) -> Tensor:
     sampling = replace(SAMPLING, **changes)
-    return bridge.generate("rain", "", 0.7, seeds, sampling, lambda stage, fraction: None)
+    return bridge.generate("rain", "", 0.7, seeds, sampling, unheard)
 
 
 def test_a_clip_comes_out_and_the_same_seeds_give_the_same(bridge: Bridge) -> None:
@@ -101,7 +101,7 @@ def test_purify_at_0_is_the_autoencoders_own_copy(bridge: Bridge) -> None:
     sound = render(bridge, Seeds(1, 1), purify=0.0)
     assert torch.equal(sound, render(bridge, Seeds(1, 2), purify=0.0))
     steps = bridge.latent_steps(0.7)
-    codes = bridge.plans("rain", bridge.plan_frames(steps), [1], lambda stage, fraction: None)
+    codes = bridge.plans("rain", bridge.plan_frames(steps), [1], unheard)
     z = as_latent(bridge.encoded(codes, steps), 8)
     assert torch.equal(sound, bridge.vocoder(bridge.space.decode(z))[0, :11_200])
 
@@ -109,7 +109,7 @@ def test_purify_at_0_is_the_autoencoders_own_copy(bridge: Bridge) -> None:
 @torch.inference_mode()
 def test_more_purify_leaves_less_of_audiogens_sound(bridge: Bridge) -> None:
     steps = bridge.latent_steps(0.7)
-    codes = bridge.plans("rain", bridge.plan_frames(steps), [1], lambda stage, fraction: None)
+    codes = bridge.plans("rain", bridge.plan_frames(steps), [1], unheard)
     z = as_latent(bridge.encoded(codes, steps), 8)
     z = z / z.std()  # the tiny VAE's scaling factor is not its own
     likeness = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +26,8 @@ from dcldm_plugin.models.transformer import DualTransformer, TransformerConfig
 from dcldm_plugin.models.unet import DualUNet
 from dcldm_plugin.types import GenerationRequest, Sampling, Seeds
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SEEDS = [Seeds(1, 5), Seeds(2, 6), Seeds(1, 7)]
 SAMPLING = Sampling("dpm++", 4, 2.0)
 UNET: dict[str, Any] = {
@@ -41,14 +42,6 @@ UNET: dict[str, Any] = {
     "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"],
     "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"],
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 class Words:

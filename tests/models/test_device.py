@@ -27,15 +27,9 @@ from dcldm_plugin.models.plan import PlanModel
 from dcldm_plugin.models.transformer import DualTransformer, TransformerConfig
 from dcldm_plugin.settings import DEVICE_VARIABLE
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 GB = 10**9
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_a_device_that_is_not_here_is_refused_by_name() -> None:

@@ -15,17 +15,13 @@ from dcldm_plugin.backends.diffsound import make
 from dcldm_plugin.errors import Cancelled, DcldmError, InvalidInput
 from dcldm_plugin.models.diffsound import load_diffsound, truncated
 from dcldm_plugin.store import Store
-from dcldm_plugin.types import GenerationRequest, Sampling
+from dcldm_plugin.types import GenerationRequest, Sampling, unheard
 
 WIDTH, CODES, BANDS, FRAMES, STEPS = 64, 16, 2, 5, 100
 CLASSES = CODES + 2  # one that is never used, and the mask
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 VOCABULARY = [*LETTERS, *(f"{letter}</w>" for letter in LETTERS), "<|startoftext|>", "<|endoftext|>"]
 Shapes = dict[str, tuple[int, ...]]
-
-
-def silent(stage: str, fraction: float) -> None:
-    """Nobody listens."""
 
 
 def linear(name: str, given: int, made: int) -> Shapes:
@@ -189,7 +185,7 @@ def reference(tensors: dict[str, Tensor], tokens: Tensor, states: Tensor, time: 
 
 def test_the_denoiser_is_the_published_one(files: Path) -> None:
     model = load_diffsound(
-        files / "diffsound/diffsound.pth", files / "diffsound/best_netG.pt", files / "clip-tokenizer", silent
+        files / "diffsound/diffsound.pth", files / "diffsound/best_netG.pt", files / "clip-tokenizer", unheard
     )
     tokens = torch.arange(BANDS * FRAMES) % CLASSES
     states = torch.randn(5, WIDTH, generator=torch.Generator().manual_seed(4))
@@ -216,7 +212,7 @@ def test_what_is_unlikely_is_left_out() -> None:
 
 def test_installed_from_files_of_one_s_own_and_run(files: Path, tmp_path: Path) -> None:
     Store(tmp_path).install_from("diffsound", files, lambda line: None)
-    backend = make(silent, "diffsound", tmp_path)
+    backend = make(unheard, "diffsound", tmp_path)
     seen: list[float] = []
 
     def report(stage: str, fraction: float) -> None:
@@ -229,7 +225,7 @@ def test_installed_from_files_of_one_s_own_and_run(files: Path, tmp_path: Path) 
     assert len(seen) == 2 * STEPS and seen[:STEPS] == sorted(seen[:STEPS])
     assert not np.array_equal(first, second)
     alone = GenerationRequest.create("rain", seconds=0.1, seed=2, model="diffsound")
-    assert np.array_equal(next(iter(backend.render(alone, silent))).samples, second)
+    assert np.array_equal(next(iter(backend.render(alone, unheard))).samples, second)
 
     def leave(stage: str, fraction: float) -> None:
         if stage == "denoising":
@@ -239,13 +235,13 @@ def test_installed_from_files_of_one_s_own_and_run(files: Path, tmp_path: Path) 
         list(backend.render(alone, leave))
     with pytest.raises(InvalidInput, match="100 steps and no guidance"):
         asked = GenerationRequest.create("rain", seconds=0.1, model="diffsound", sampling=Sampling(steps=20))
-        list(backend.render(asked, silent))
+        list(backend.render(asked, unheard))
 
 
 def test_another_file_is_refused(files: Path, tmp_path: Path) -> None:
     with pytest.raises(DcldmError, match="does not hold Diffsound"):
         load_diffsound(
-            files / "diffsound/best_netG.pt", files / "diffsound/best_netG.pt", files / "clip-tokenizer", silent
+            files / "diffsound/best_netG.pt", files / "diffsound/best_netG.pt", files / "clip-tokenizer", unheard
         )
     with pytest.raises(DcldmError, match="dcldm models install diffsound"):
-        make(silent, "diffsound", tmp_path)
+        make(unheard, "diffsound", tmp_path)

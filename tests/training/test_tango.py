@@ -21,13 +21,9 @@ from dcldm_plugin.training.config import Config, make_config
 from dcldm_plugin.training.draw import Draw
 from dcldm_plugin.training.loop import train
 from dcldm_plugin.training.parts import build
-from dcldm_plugin.types import GenerationRequest, Sampling
+from dcldm_plugin.types import GenerationRequest, Sampling, unheard
 
 pytestmark = pytest.mark.timeout(900)
-
-
-def _quiet(stage: str, fraction: float) -> None:
-    """Nobody listens."""
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +85,9 @@ def test_an_adapter_starts_as_tango_and_learns_only_what_is_new(
     info = registry.describe(name)
     assert not info.commercial_use and "NC" in info.licence and info.name == name
     if encoding == "ag":
-        backend = make_folder(_quiet, name, home / "models")
+        backend = make_folder(unheard, name, home / "models")
         request = GenerationRequest.create("rain", seconds=0.5, seed=1, model=name, sampling=Sampling("dpm++", 2, 2.0))
-        (take,) = backend.render(request, _quiet)
+        (take,) = backend.render(request, unheard)
         assert take.samples.shape == (1, 8_000)
         again = load_base(
             make_config({"part": "adapter", "base": name, "out": "x", "data": {"source": "s"}}, tmp_path), home
