@@ -73,6 +73,28 @@ def flux(samples: Samples, sample_rate: int) -> NDArray[np.float64]:
     return rises
 
 
+def seam(samples: Samples, sample_rate: int, turns: int) -> tuple[float, float]:
+    """The largest flux where a sound that goes round so many times begins anew, and the largest within it."""
+    rises = flux(np.tile(samples, turns), sample_rate)
+    hop = WINDOW // 8
+    seams = [round(turn * len(samples) / hop) for turn in range(1, turns)]
+    at_seams = max(float(rises[at - 8 : at + 1].max()) for at in seams)
+    return at_seams, float(rises[: round(len(samples) / hop) - 16].max())
+
+
+def largest_repetition(samples: Samples, window: int) -> float:
+    """The largest normalised cross-correlation, 0 … 1, of two parts of so many samples that do not overlap."""
+    starts = range(0, len(samples) - window + 1, window)
+    parts = [samples[start : start + window] - samples[start : start + window].mean() for start in starts]
+    largest = 0.0
+    for index, one in enumerate(parts):
+        for other in parts[index + 1 :]:
+            across = np.fft.irfft(np.fft.rfft(one, 2 * window) * np.conj(np.fft.rfft(other, 2 * window)))
+            scale = float(np.sqrt((one**2).sum() * (other**2).sum()))
+            largest = max(largest, float(np.abs(across).max()) / max(scale, 1e-9))
+    return largest
+
+
 def _floored(levels: NDArray[np.float64]) -> NDArray[np.float64]:
     floored: NDArray[np.float64] = np.maximum(levels, levels.max() + FLOOR_DB)
     return floored

@@ -19,7 +19,7 @@ from dcldm_plugin.backends.base import Backend
 from dcldm_plugin.evaluation.embedding import Embedding
 from dcldm_plugin.evaluation.judge import Judge, read_prompts
 from dcldm_plugin.evaluation.recognition import mean_distance
-from dcldm_plugin.types import AudioSource, Control, GenerationRequest, Kind, Parent, Sampling, Seeds
+from dcldm_plugin.types import AudioSource, Control, GenerationRequest, Kind, Parent, Sampling, Seeds, unheard
 from dcldm_plugin.variations import audio_source
 
 IMPULSIVE = ("footsteps", "wood chop", "horse", "sword", "gunshot", "door")
@@ -82,7 +82,7 @@ class _Lab:
         )  # fmt: skip
 
     def channels(self, request: GenerationRequest) -> Samples:
-        (made,) = self.backend.render(request, lambda stage, fraction: None)
+        (made,) = self.backend.render(request, unheard)
         self.used = made.sampling
         return made.samples
 
@@ -175,9 +175,9 @@ def _one_prompt(lab: _Lab, kind: str, other_kind: str, found: Found) -> None:
     away, near_end = [lab.distance(parent, each) for each in way], [lab.distance(end, each) for each in way]
     steady = away == sorted(away) and near_end == sorted(near_end, reverse=True)
     found["morph"].append((steady, lab.distance(parent, end)))
-    third = lab.take(lab.plain(kind, seed=3))
-    between = lab.vary("more", request, other, lab.plain(kind, seed=3), amount=0.2)
-    hull = np.stack([lab.embed(each, lab.rate) for each in (parent, end, third)])
+    third = lab.plain(kind, seed=3)
+    hull = np.stack([lab.embed(each, lab.rate) for each in (parent, end, lab.take(third))])
+    between = lab.vary("more", request, other, third, amount=0.2)
     widest = max(float(np.linalg.norm(a - b)) for a in hull for b in hull)
     furthest = float(np.linalg.norm(hull - lab.embed(between, lab.rate), axis=1).max())
     found["more"].append((furthest < widest, furthest / widest))
@@ -202,15 +202,11 @@ def _one_prompt(lab: _Lab, kind: str, other_kind: str, found: Found) -> None:
 
     # 5. Shapes.
     loop = lab.take(replace(request, loop=True))
-    hop = measures.WINDOW // 8
-    flux = measures.flux(np.tile(loop, TURNS), lab.rate)
-    seams = [round(turn * len(loop) / hop) for turn in range(1, TURNS)]
-    at_seam = max(float(flux[seam - 8 : seam + 1].max()) for seam in seams)
-    largest = float(flux[: round(len(loop) / hop) - 16].max())
+    at_seam, largest = measures.seam(loop, lab.rate, TURNS)
     found["loop"].append((at_seam <= 1.05 * largest, at_seam / largest))
     short = lab.take(replace(request, seconds=1.37))
     long = lab.take(replace(request, seconds=3 * lab.seconds))
-    twice = largest_repetition(long, 2 * lab.rate)
+    twice = measures.largest_repetition(long, 2 * lab.rate)
     exact = len(short) == round(1.37 * lab.rate) and len(long) == round(3 * lab.seconds * lab.rate)
     found["length"].append((exact and twice < 0.8, twice))
     parted = []
@@ -221,15 +217,3 @@ def _one_prompt(lab: _Lab, kind: str, other_kind: str, found: Found) -> None:
         single = (float(np.square(left).mean()) + float(np.square(right).mean())) / 2
         keeps &= float(np.square((left + right) / 2).mean()) > single * 10**-0.33  # 3 dB, where nothing is in common
     found["stereo"].append((keeps and parted == sorted(parted, reverse=True), parted[-1]))
-
-
-def largest_repetition(samples: Samples, window: int) -> float:
-    """The largest normalised cross-correlation of two parts of this many samples that do not overlap."""
-    parts = [samples[at : at + window] for at in range(0, len(samples) - window + 1, window)]
-    largest = 0.0
-    for index, one in enumerate(parts):
-        for other in parts[index + 1 :]:
-            across = np.fft.rfft(one - one.mean(), 2 * window) * np.conj(np.fft.rfft(other - other.mean(), 2 * window))
-            scale = float(np.sqrt(np.square(one).sum() * np.square(other).sum()))
-            largest = max(largest, float(np.abs(np.fft.irfft(across)).max()) / max(scale, 1e-9))
-    return largest

@@ -21,7 +21,7 @@ from dcldm_plugin.backends.base import Rendered
 from dcldm_plugin.backends.dcldm import DcldmBackend, make_builtin
 from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.evaluation.embedding import Embedding
-from dcldm_plugin.types import Control, GenerationRequest, Kind, Level, Parent, Sampling, Seeds
+from dcldm_plugin.types import Control, GenerationRequest, Kind, Level, Parent, Sampling, Seeds, unheard
 from dcldm_plugin.variations import audio_source
 
 Samples = NDArray[np.float32]
@@ -33,15 +33,11 @@ TEXTURE = 1000  # a seed that no parent has
 
 @pytest.fixture(scope="module")
 def backend() -> Iterator[DcldmBackend]:
-    yield make_builtin(quiet)
-
-
-def quiet(stage: str, fraction: float) -> None:
-    """Progress that nobody looks at."""
+    yield make_builtin(unheard)
 
 
 def rendered(backend: DcldmBackend, request: GenerationRequest) -> list[Rendered]:
-    return list(backend.render(request, quiet))
+    return list(backend.render(request, unheard))
 
 
 def take(backend: DcldmBackend, request: GenerationRequest) -> Samples:
@@ -71,7 +67,7 @@ def distance(one: Samples, other: Samples) -> float:
 
 def codes(backend: DcldmBackend, request: GenerationRequest) -> NDArray[np.int64]:
     """The plan [codebooks, frames] of a request's only branch."""
-    (branch,) = backend.variations.branches(request, backend.variations.steps(request), quiet)
+    (branch,) = backend.variations.branches(request, backend.variations.steps(request), unheard)
     return branch.codes.numpy()
 
 
@@ -207,13 +203,8 @@ def test_a_loop_has_no_seam(backend: DcldmBackend, seconds: float) -> None:
     request = replace(plain(PROMPTS[2], seconds=seconds), loop=True)
     sound = take(backend, request)
     assert len(sound) == round(seconds * RATE)
-    turns = np.tile(sound, 10)
-    flux = measures.flux(turns, RATE)
-    hop = measures.WINDOW // 8
-    seams = [round(turn * len(sound) / hop) for turn in range(1, 10)]
-    at_seams = np.concatenate([flux[seam - 8 : seam + 1] for seam in seams])
-    within = flux[: round(len(sound) / hop) - 16]
-    assert at_seams.max() <= within.max() * 1.05
+    at_seams, within = measures.seam(sound, RATE, 10)
+    assert at_seams <= within * 1.05
     steps = np.abs(np.diff(sound))
     assert abs(float(sound[0]) - float(sound[-1])) <= steps.max()
 
@@ -222,14 +213,7 @@ def test_length_is_exact_and_long_clips_neither_repeat_nor_break(backend: DcldmB
     assert len(take(backend, plain(PROMPTS[0], seconds=1.37))) == round(1.37 * RATE)
     long = take(backend, plain(PROMPTS[2], seconds=24.0))
     assert len(long) == 24 * RATE
-    # No part is another over again.
-    window = 2 * RATE
-    parts = [long[at : at + window] - long[at : at + window].mean() for at in range(0, len(long) - window, window)]
-    for index, one in enumerate(parts):
-        for other in parts[index + 1 :]:
-            spectrum = np.fft.rfft(one, 2 * window) * np.conj(np.fft.rfft(other, 2 * window))
-            peak = np.abs(np.fft.irfft(spectrum)).max()
-            assert peak < 0.8 * float(np.sqrt((one**2).sum() * (other**2).sum()))
+    assert measures.largest_repetition(long, 2 * RATE) < 0.8  # no part is another over again
     flux = measures.flux(long, RATE)
     assert flux.max() < flux.mean() + 40 * flux.std()
 
@@ -256,11 +240,11 @@ def test_takes_made_together_are_those_made_one_by_one(backend: DcldmBackend) ->
 
 
 def test_a_plan_is_made_once_and_found_again_on_disk(tmp_path: Path) -> None:
-    first = make_builtin(quiet)
+    first = make_builtin(unheard)
     first.keep_in(tmp_path)
     request = plain(PROMPTS[0])
     sound = take(first, request)
-    again = make_builtin(quiet)
+    again = make_builtin(unheard)
     again.keep_in(tmp_path)
     stages: list[str] = []
     (made,) = again.render(request, lambda stage, fraction: stages.append(stage))
@@ -282,7 +266,7 @@ def test_a_variation_of_a_variation_is_made_again_from_its_own_record(backend: D
     stored = GenerationRequest.from_json(grandchild.to_json())
     assert stored == grandchild
     assert stored.generations == 2
-    assert np.array_equal(take(make_builtin(quiet), stored), take(backend, grandchild))
+    assert np.array_equal(take(make_builtin(unheard), stored), take(backend, grandchild))
 
 
 def test_a_clip_of_other_weights_is_refused_with_what_to_do(backend: DcldmBackend) -> None:
