@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from dcldm_plugin.models.device import Placement, place, quantised
 from dcldm_plugin.models.plan import PlanModel
 from dcldm_plugin.models.tango import Adapter, load_denoiser, load_text_encoder, parameter_counts, read_adapter
 from dcldm_plugin.models.text import T5_TOKENS, TextEncoder
+from dcldm_plugin.models.unet import DualUNet
 from dcldm_plugin.types import Report
 
 TANGO_STEPS = 256  # 10.24 s, the one length on which TANGO was trained
@@ -74,12 +76,15 @@ def to_train(
     start: a file that was trained before, or where an attention goes that does nothing yet (its base is filled in).
     """
     header = read_adapter(start) if isinstance(start, Path) else start
-    chain = _chain(DualConditionedLatentDiffusion, folders, None, report, device)
-    chain.config = replace(chain.config, encoding=header.encoding)
     adapter = start if isinstance(start, Path) else None
-    denoiser, base = load_denoiser(folders.tango, places=header.places, block=header.block, adapter=adapter)
-    chain.denoiser = denoiser
-    chain.loaders["denoiser"] = lambda: denoiser  # never dropped for a fresh one: it learns
+
+    @cache  # never dropped for a fresh one: it learns
+    def load() -> tuple[DualUNet, str]:
+        return load_denoiser(folders.tango, places=header.places, block=header.block, adapter=adapter)
+
+    chain = _chain(DualConditionedLatentDiffusion, folders, None, report, device, denoiser=lambda: load()[0])
+    chain.config = replace(chain.config, encoding=header.encoding)
+    chain.denoiser, base = load()  # it is there wherever the others wait
     return chain, replace(header, base=base)
 
 
@@ -109,7 +114,12 @@ def audiogen_alone(folder: Path, text: Path, report: Report, device: str = "auto
 
 
 def _chain(
-    kind: type[DualConditionedLatentDiffusion], folders: Folders, adapter: Path | None, report: Report, device: str
+    kind: type[DualConditionedLatentDiffusion],
+    folders: Folders,
+    adapter: Path | None,
+    report: Report,
+    device: str,
+    denoiser: Callable[[], nn.Module] | None = None,
 ) -> DualConditionedLatentDiffusion:
     report("loading", 0.0)
     counts, language_parameters = [*parameter_counts(folders.tango)], 0
@@ -123,23 +133,23 @@ def _chain(
     config = ChainConfig(mel=audio.mel, shortest_steps=TANGO_STEPS, longest_steps=TANGO_STEPS, defaults=TANGO_DEFAULTS)
     loaders: dict[str, Callable[[], nn.Module]] = {
         "text": lambda: load_text_encoder(folders.tango, folders.tokenizer),
-        "denoiser": lambda: load_denoiser(folders.tango, adapter=adapter, dtype=placement.dtype)[0],
+        "denoiser": denoiser or (lambda: load_denoiser(folders.tango, adapter=adapter, dtype=placement.dtype)[0]),
     }
     parts: dict[str, Any] = dict.fromkeys(("text", "denoiser", "plan_model", "plan_text"))
     codec = None
     if folders.audiogen is not None and folders.audiogen_text is not None:
         language_model, text = folders.audiogen, folders.audiogen_text
         audiogen = load_audiogen(language_model, language_dtype)
-        codec, parts["plan_model"] = audiogen.codec, _ready(audiogen.plan, placement)
+        codec = audiogen.codec
+        if placement.keep != "disk":
+            parts["plan_model"] = _ready(audiogen.plan, placement)
         loaders["plan_model"] = lambda: _ready(load_audiogen(language_model, language_dtype).plan, placement)
         loaders["plan_text"] = lambda: TextEncoder.from_folder(text, T5_TOKENS)
         config = _with_plan(config, kind, adapter, audiogen.longest_seconds)
         del audiogen
     for index, (name, load) in enumerate(loaders.items(), 1):
         report("loading", index / (len(loaders) + 1))
-        if placement.keep == "disk":
-            parts[name] = None  # read when its turn comes
-        elif parts[name] is None:
+        if parts[name] is None and placement.keep != "disk":  # from there it is read when its turn comes
             parts[name] = load()
     chain = kind(
         config,
