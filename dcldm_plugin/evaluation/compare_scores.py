@@ -14,9 +14,8 @@ from dcldm_plugin.errors import DcldmError
 from dcldm_plugin.evaluation.compare import Row
 from dcldm_plugin.evaluation.embedding import SILENT_PEAK, Embedding
 from dcldm_plugin.evaluation.judge import Accuracy, Judge, read_prompts
-from dcldm_plugin.evaluation.paired import Extractors, read_sound, score
-
-FEWEST_PAIRS = 2  # a covariance needs two
+from dcldm_plugin.evaluation.lists import FEWEST
+from dcldm_plugin.evaluation.paired import Extractors, Features, read_sound, score
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +88,17 @@ def _recognised(takes: Sequence[Take], judge: Judge, embed: Embedding, verdict: 
 
 def _paired(takes: Sequence[Take], extract: Extractors, verdict: Verdict) -> None:
     """CLAP of each model's clips and, where every prompt has a real sound, the distances of the paper's Table 2."""
+    real: dict[tuple[Path, ...], Features] = {}  # mostly one: the same references for all models
     for name in verdict.scores:
         own = [take for take in takes if take.model == name]
         made = extract((read_sound(take.path), take.row.prompt.text) for take in own)
         if made.clap:
             verdict.scores[name]["clap"] = float(np.mean(made.clap))
-        references = [take.row.reference for take in own if take.row.reference]
-        if len(references) == len(own) >= FEWEST_PAIRS:
-            real = extract((read_sound(path), "") for path in references)
-            values: Mapping[str, Any] = asdict(score(name, real, made, extract.judge))
+        references = tuple(take.row.reference for take in own if take.row.reference)
+        if len(references) == len(own) >= FEWEST:
+            if references not in real:
+                real[references] = extract((read_sound(path), "") for path in references)
+            values: Mapping[str, Any] = asdict(score(name, real[references], made, extract.judge))
             verdict.scores[name] |= {
                 each: values[each] for each in ("kl_sigma", "kl", "fad", "fd", "kl_judge", "fd_judge")
             }
