@@ -71,8 +71,7 @@ def _recognised(takes: Sequence[Take], judge: Judge, embed: Embedding, verdict: 
             verdict.heard[take.path] = ", silent"
             order: list[str] = []
         else:
-            logits = judge.probe.logits(embed(audio, rate)[None])[0]
-            order = [judge.kinds[index] for index in np.argsort(-logits)]
+            order = judge.order(embed(audio, rate))
             verdict.heard[take.path] = f", heard as {', '.join(order[:3])}"
         kind = take.row.kind or known.get(take.row.prompt.text, "")
         if kind in judge.kinds:

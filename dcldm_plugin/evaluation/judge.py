@@ -98,6 +98,10 @@ class Judge:
     five_fold: Accuracy
     by_package: Accuracy
 
+    def order(self, vector: Vectors) -> list[str]:
+        """The kinds of a sound [512], the likeliest first."""
+        return [self.kinds[index] for index in np.argsort(-self.probe.logits(vector[None])[0])]
+
     def recordings(self, kind: int | None = None) -> Vectors:
         """The vectors of the real recordings, each once; of one kind, or of all."""
         real = self.real

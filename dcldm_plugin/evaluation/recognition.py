@@ -96,8 +96,7 @@ def recognise(
         for take in made:
             keep(kind, phrasing, take)
             vectors.append(embed(take.audio, take.rate))
-            logits = judge.probe.logits(vectors[-1][None])[0]
-            order = [judge.kinds[index] for index in np.argsort(-logits)]
+            order = judge.order(vectors[-1])
             silent = float(np.abs(take.audio).max(initial=0.0)) < SILENT_PEAK
             place = len(order) if silent else order.index(kind)
             heard.append(Heard(kind, phrasing, prompt, take.seed, place, () if silent else tuple(order[:3])))
