@@ -11,15 +11,17 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from bridge.host import HostError
 from dcldm_plugin import __version__
 
 RECORD = "dcldm-installed.json"
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +35,8 @@ class Record:
 
 def put(root: Path, record_path: str, texts: Mapping[str, bytes]) -> Record:
     """Write files, by their paths within `root`. Putting them again is an update. Raises `HostError`."""
-    old = read_record(root / record_path) or Record("0")
-    if numbers(old.version) > numbers(__version__):
-        raise HostError(
-            f"The scripts in {root} are of the newer version {old.version}; "
-            "update this program, or uninstall them with that version first."
-        )
+    old = read_record(root / record_path, Record) or Record("0")
+    check_not_newer(root, old.version)
     for name in texts:
         check_ours(root / name, old.files.get(name, ""))
     made = {parent for name in [*texts, record_path] for parent in Path(name).parents if not (root / parent).exists()}
@@ -52,25 +50,17 @@ def put(root: Path, record_path: str, texts: Mapping[str, bytes]) -> Record:
     write(root / record_path, json.dumps(asdict(kept), indent=1).encode())
     for name, text in texts.items():
         write(root / name, text)
-    for name in old.files.keys() - texts.keys():  # of an older version
-        if (root / name).is_file() and check_sum((root / name).read_bytes()) == old.files[name]:
-            (root / name).unlink()
+    take_files(root, {name: its_sum for name, its_sum in old.files.items() if name not in texts})  # an older version's
     write(root / record_path, json.dumps(asdict(record), indent=1).encode())
     return record
 
 
 def take(root: Path, record_path: str) -> list[Path]:
     """Take away what `put` wrote. Returns files that were changed since and were therefore left."""
-    record = read_record(root / record_path)
+    record = read_record(root / record_path, Record)
     if record is None:
         raise HostError(f"Nothing of ours is installed in {root}; name another folder with --path.")
-    left = []
-    for name, its_sum in record.files.items():
-        path = root / name
-        if path.is_file() and check_sum(path.read_bytes()) != its_sum:
-            left.append(path)
-        else:
-            path.unlink(missing_ok=True)
+    left = take_files(root, record.files)
     (root / record_path).unlink()
     for folder in sorted(record.folders, reverse=True):  # the inner ones first
         shutil.rmtree(root / folder / "__pycache__", ignore_errors=True)  # the DAW's own Python made it
@@ -79,14 +69,35 @@ def take(root: Path, record_path: str) -> list[Path]:
     return left
 
 
-def read_record(path: Path) -> Record | None:
-    """What was put there, or None. Raises `HostError` if that can't be read."""
+def take_files(root: Path, sums: Mapping[str, str]) -> list[Path]:
+    """Take away files by their check sums. Returns those that were changed since and were therefore left."""
+    left = []
+    for name, its_sum in sums.items():
+        path = root / name
+        if path.is_file() and check_sum(path.read_bytes()) != its_sum:
+            left.append(path)
+        else:
+            path.unlink(missing_ok=True)
+    return left
+
+
+def read_record(path: Path, make: Callable[..., Made]) -> Made | None:
+    """What was put there, made of the record's fields, or None. Raises `HostError` if that can't be read."""
     try:
-        return Record(**json.loads(path.read_text(encoding="utf-8")))
+        return make(**json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, OSError) as error:
         raise HostError(f"{path} can't be read; move it and the other dcldm files there away.") from error
+
+
+def check_not_newer(root: Path, version: str) -> None:
+    """Raises `HostError` if what is there was put there by a newer version of ours."""
+    if numbers(version) > numbers(__version__):
+        raise HostError(
+            f"The scripts in {root} are of the newer version {version}; "
+            "update this program, or uninstall them with that version first."
+        )
 
 
 def check_ours(path: Path, its_sum: str) -> None:

@@ -15,10 +15,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from bridge import install_live, install_reaper, ui_scripts
 from bridge.ardour import spool_folder
-from bridge.deposit import check_ours, check_sum, numbers, write
+from bridge.deposit import RECORD, check_not_newer, check_ours, check_sum, read_record, take_files, write
 from bridge.handshake import wait_for
 from bridge.host import HostError
 from bridge.osc import check_port
@@ -34,7 +35,6 @@ HOOK = "dcldm_watch.lua"
 SCRIPTS = (*ACTIONS, HOOK)
 COMMON = "dcldm_common.lua"  # what they share; Ardour's scripts can't load one another
 CONFIG = "dcldm.conf"
-RECORD = "dcldm-installed.json"
 UI_SCRIPTS, BACKUP = "ui_scripts", "ui_scripts.before-dcldm"
 
 
@@ -52,11 +52,8 @@ def install(config: Path, spool: Path, port: int) -> Record:
     """Write the scripts for the Ardour whose configuration folder this is. Raises `HostError`."""
     version = _ardour_version(config)
     old = _read_record(config)
-    if old is not None and numbers(old.version) > numbers(__version__):
-        raise HostError(
-            f"The scripts in {config} are of the newer version {old.version}; "
-            "update this program, or uninstall them with that version first."
-        )
+    if old is not None:
+        check_not_newer(config, old.version)
     texts = {f"scripts/{name}": script(name).encode() for name in SCRIPTS}
     texts[f"scripts/{CONFIG}"] = lines({"spool": spool.absolute().as_posix(), "port": port}).encode()
     for name in texts:
@@ -100,13 +97,7 @@ def uninstall(config: Path) -> list[Path]:
         else:
             write(config / UI_SCRIPTS, base)
         (config / BACKUP).unlink(missing_ok=True)
-    left = []
-    for name, its_sum in record.files.items():
-        path = config / name
-        if path.is_file() and check_sum(path.read_bytes()) != its_sum:
-            left.append(path)
-        else:
-            path.unlink(missing_ok=True)
+    left = take_files(config, record.files)
     (config / "scripts" / RECORD).unlink()
     return left
 
@@ -261,15 +252,10 @@ def _named(name: str) -> tuple[str, str]:
 
 
 def _read_record(config: Path) -> Record | None:
-    path = config / "scripts" / RECORD
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        values.pop("slot", None)  # of a version that had one action
+    def made(slot: object = None, **values: Any) -> Record:  # slot: of a version that had one action
         return Record(**values)
-    except FileNotFoundError:
-        return None
-    except (ValueError, TypeError, OSError) as error:
-        raise HostError(f"{path} can't be read; move it and the other dcldm files there away.") from error
+
+    return read_record(config / "scripts" / RECORD, made)
 
 
 def _check_not_running(config: Path) -> None:
