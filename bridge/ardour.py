@@ -12,12 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bridge.daw import RUN_TRACK, TITLE_CHARACTERS, SpoolHost
+from bridge.daw import CHOOSE, SpoolHost, title_of, track_of
 from bridge.host import Group, HostError, spots
 from bridge.spool import lines, plain
 from dcldm_plugin.types import Clip, TimelineTarget
-
-CHOOSE = "choose.txt"
 
 
 def spool_folder(home: Path) -> Path:
@@ -45,15 +43,11 @@ class ArdourHost(SpoolHost):
         ]
         self._spool.write(CHOOSE, _text({"job": clips[0].request_id, "project": target.project}, rows))
 
-    def stop(self) -> None:
-        super().stop()
-        self._spool.remove(CHOOSE)
-
 
 def job_text(groups: Sequence[Group]) -> str:
     """What the script reads of what it is to place in one step. Raises `HostError` for what can't be told."""
     clips, target = groups[0]
-    title = clips[0].prompt.text[:TITLE_CHARACTERS].strip()
+    title = title_of(clips)
     step = f"Generate: {title}"
     if target.run:
         step = f"Spot: {len(groups)} cues"
@@ -69,7 +63,7 @@ def job_text(groups: Sequence[Group]) -> str:
                     "id": spot.clip.id,
                     "path": spot.clip.path.absolute().as_posix(),
                     "rate": spot.clip.sample_rate,
-                    "track": target.track or (RUN_TRACK if target.run else ""),
+                    "track": track_of(target),
                     "position": spot.position,
                     "timeline_rate": target.sample_rate,
                     "skip": f"{spot.skip:.9f}",

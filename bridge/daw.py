@@ -20,7 +20,7 @@ from dcldm_plugin.types import Clip, Placement, TimelineTarget
 
 log = logging.getLogger(__name__)
 
-PLACE, BOARD = "place.txt", "board.txt"
+PLACE, BOARD, CHOOSE = "place.txt", "board.txt", "choose.txt"
 TIMEOUT_SECONDS = 20.0  # without a word of what was asked for
 RESEND_SECONDS = 5.0
 BEAT_SECONDS = 2.0
@@ -28,6 +28,16 @@ SILENT_SECONDS = 6.0  # a host that said nothing for this long is taken to be go
 NEWS_SECONDS = 60.0  # how long the last news of a job stays on the board
 TITLE_CHARACTERS = 40
 RUN_TRACK = "Cues"  # for the cues of a run that name no track
+
+
+def title_of(clips: Sequence[Clip]) -> str:
+    """What a job is called in a DAW: the beginning of its prompt."""
+    return clips[0].prompt.text[:TITLE_CHARACTERS].strip()
+
+
+def track_of(target: TimelineTarget) -> str:
+    """The track that is asked for; empty for a new one."""
+    return target.track or (RUN_TRACK if target.run else "")
 
 
 class DawHost(Host):
@@ -168,6 +178,7 @@ class SpoolHost(DawHost):
 
     - `place.txt`: what is to be placed; the script takes it away. It is written again every few seconds
       until each clip is confirmed.
+    - `choose.txt`: which take of a job is to be heard; the script takes it away.
     - `board.txt`: a heartbeat (`time=`, Unix seconds), a line of news per job (`job=`) and how far it is (`part=`).
     """
 
@@ -193,6 +204,7 @@ class SpoolHost(DawHost):
     def stop(self) -> None:
         super().stop()
         self._spool.remove(BOARD)
+        self._spool.remove(CHOOSE)
 
     def ask(self, groups: Sequence[Group]) -> None:
         self._spool.write(PLACE, self.text(groups))

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from bridge.daw import RUN_TRACK, TIMEOUT_SECONDS, TITLE_CHARACTERS, DawHost
+from bridge.daw import TIMEOUT_SECONDS, DawHost, title_of, track_of
 from bridge.host import Group, HostError, News, spots
 from bridge.osc import HOST, encode
 from bridge.spool import Spool
@@ -103,8 +103,6 @@ def job_text(groups: Sequence[Group]) -> str:
             }
             for spot in spots(clips, target)
         ]
-        title = clips[0].prompt.text[:TITLE_CHARACTERS].strip()
-        track = target.track or (RUN_TRACK if target.run else "")
-        job = {"job": clips[0].request_id, "title": title, "track": track, "item": target.item}
+        job = {"job": clips[0].request_id, "title": title_of(clips), "track": track_of(target), "item": target.item}
         told.append({**job, "clips": placed})
     return json.dumps({"project": groups[0][1].project, "groups": told}, ensure_ascii=False)

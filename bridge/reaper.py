@@ -20,13 +20,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from bridge.daw import RESEND_SECONDS, RUN_TRACK, TIMEOUT_SECONDS, TITLE_CHARACTERS, SpoolHost
+from bridge.daw import CHOOSE, RESEND_SECONDS, TIMEOUT_SECONDS, SpoolHost, title_of, track_of
 from bridge.host import Group, HostError, spots
 from bridge.osc import HOST, encode
 from bridge.spool import lines
 from dcldm_plugin.types import Clip, TimelineTarget
 
-CHOOSE, IDS, OUTBOX = "choose.txt", "ids.txt", "outbox"
+IDS, OUTBOX = "ids.txt", "outbox"
 DRAIN = "dcldm/dcldm_drain.lua"  # within REAPER's folder Scripts
 PAUSE_SECONDS = 0.2  # between two rings: a script that is started while it still runs makes REAPER ask what to do
 MAX_MESSAGE_BYTES = 900  # REAPER drops messages over 1024, with all that came in the same moment
@@ -80,10 +80,6 @@ class ReaperHost(SpoolHost):
         if not self.open_sessions():
             self._ring()
 
-    def stop(self) -> None:
-        super().stop()
-        self._spool.remove(CHOOSE)
-
     def choose(self, clips: Sequence[Clip], index: int, target: TimelineTarget) -> None:
         if not self.open_sessions():
             raise HostError(f"REAPER is not there; open the project {target.project!r} in it and choose again.")
@@ -98,7 +94,7 @@ class ReaperHost(SpoolHost):
         fields: dict[str, str | int | float] = {}
         number = 0
         for clips, target in groups:
-            title = clips[0].prompt.text[:TITLE_CHARACTERS].strip()
+            title = title_of(clips)
             for spot in spots(clips, target):
                 number += 1
                 at = spot.position / target.sample_rate
@@ -109,7 +105,7 @@ class ReaperHost(SpoolHost):
                     "name": spot.clip.path.stem,
                     "prompt": spot.clip.prompt.text,
                     "title": title,
-                    "track": target.track or (RUN_TRACK if target.run else ""),
+                    "track": track_of(target),
                     "item": target.item,
                     "at": at,
                     "start": at - spot.skip,
