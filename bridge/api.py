@@ -17,7 +17,7 @@ from bridge import table
 from bridge.arguments import read
 from bridge.cue_api import CueApi
 from bridge.gate import Gate, is_local
-from bridge.host import Hello, Host, Placed, PlacingFailed
+from bridge.host import Hello, Host, Placed, PlacingFailed, find_host
 from bridge.osc import OscSocket, Peer
 from bridge.spotting import Spotting
 from bridge.telling import STATUS, Telling
@@ -312,9 +312,7 @@ class Api:
         """The host of that name. What a `peer` says for a host counts only from this machine."""
         if peer is not None and not is_local(peer):
             raise InvalidInput("A host speaks from the machine that it runs on.")
-        if name not in self._hosts:
-            raise InvalidInput(f"There is no host {name[:64]!r}; the hosts are: {', '.join(self._hosts)}.")
-        return self._hosts[name]
+        return find_host(self._hosts, name)
 
     def _job(self, id: str) -> Job:
         job = self._session.job(id)

@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from bridge.host import Host
+from bridge.host import Host, find_host
 from bridge.osc import Peer
 from bridge.spotting import Plan, Run, Spotting, make_plan
 from bridge.table import CHECK, CUES, STATUS
@@ -110,18 +110,13 @@ class CueApi:
         model: str,
     ) -> tuple[Plan, FrameRate]:
         defaults = Defaults(frame_rate(fps) if fps else None, start, seconds, variations, track, snap)
-        sheet = read_sheet(Path(path) if path else self._host(host).cue_sheet(), defaults)
+        sheet = read_sheet(Path(path) if path else find_host(self._hosts, host).cue_sheet(), defaults)
         target = self._target(host, project, sample_rate) if host else None
         return make_plan(sheet, id=id, model=model or self._model, target=target), sheet.rate
 
-    def _host(self, name: str) -> Host:
-        if name not in self._hosts:
-            raise InvalidInput(f"There is no host {name[:64]!r}; the hosts are: {', '.join(self._hosts)}.")
-        return self._hosts[name]
-
     def _target(self, host: str, project: str, sample_rate: int) -> TimelineTarget:
         """Project and rate as the host said them last, where the sender leaves them open."""
-        sessions = self._host(host).describe().get("sessions")
+        sessions = find_host(self._hosts, host).describe().get("sessions")
         if isinstance(sessions, Mapping):
             if not project and len(sessions) != 1:
                 there = ", ".join(map(repr, sessions)) or "none"

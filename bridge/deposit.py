@@ -74,7 +74,7 @@ def take_files(root: Path, sums: Mapping[str, str]) -> list[Path]:
     left = []
     for name, its_sum in sums.items():
         path = root / name
-        if path.is_file() and check_sum(path.read_bytes()) != its_sum:
+        if path.is_dir() or (path.is_file() and check_sum(path.read_bytes()) != its_sum):
             left.append(path)
         else:
             path.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from dcldm_plugin.audio.moment import moment
-from dcldm_plugin.errors import DcldmError
+from dcldm_plugin.errors import DcldmError, InvalidInput
 from dcldm_plugin.session import Placer
 from dcldm_plugin.types import Clip, TimelineTarget
 
@@ -161,3 +161,10 @@ class Host(Placer, Protocol):
         A DAW says `connected` and `sessions`: name -> `Hello` as a mapping.
         """
         ...
+
+
+def find_host(hosts: Mapping[str, Host], name: str) -> Host:
+    """The host of that name. Raises `InvalidInput` with the names that there are."""
+    if name not in hosts:
+        raise InvalidInput(f"There is no host {name[:64]!r}; the hosts are: {', '.join(hosts)}.")
+    return hosts[name]

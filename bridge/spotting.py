@@ -179,7 +179,7 @@ class Spotting:
 
     def run(self, run_id: str) -> Run | None:
         """A run as it is now, or None."""
-        plan = self._plans.get(run_id) or self._load(run_id)
+        plan = self._plan(run_id)
         return None if plan is None else self._state(plan)
 
     def runs(self) -> list[Run]:
@@ -240,8 +240,11 @@ class Spotting:
         )
         return Run(plan, rows, _status(rows))
 
+    def _plan(self, run_id: str) -> Plan | None:
+        return self._plans.get(run_id) or self._load(run_id)
+
     def _known(self, run_id: str) -> Plan:
-        plan = self._plans.get(run_id) or self._load(run_id)
+        plan = self._plan(run_id)
         if plan is None:
             raise InvalidInput(f"There is no run {run_id[:64]!r}; start it with a cue sheet.")
         return plan
