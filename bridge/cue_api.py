@@ -110,8 +110,9 @@ class CueApi:
         model: str,
     ) -> tuple[Plan, FrameRate]:
         defaults = Defaults(frame_rate(fps) if fps else None, start, seconds, variations, track, snap)
-        sheet = read_sheet(Path(path) if path else find_host(self._hosts, host).cue_sheet(), defaults)
         target = self._target(host, project, sample_rate) if host else None
+        place = target.project if target is not None else ""
+        sheet = read_sheet(Path(path) if path else find_host(self._hosts, host).cue_sheet(place), defaults)
         return make_plan(sheet, id=id, model=model or self._model, target=target), sheet.rate
 
     def _target(self, host: str, project: str, sample_rate: int) -> TimelineTarget:

@@ -15,14 +15,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bridge.host import Group, Hello, Host, HostError, HostWord, News, Placed, PlacingFailed
-from bridge.spool import Spool
+from bridge.spool import Spool, lines
 from dcldm_plugin.types import Clip, Placement, TimelineTarget
 
 log = logging.getLogger(__name__)
 
-PLACE, BOARD, CHOOSE = "place.txt", "board.txt", "choose.txt"
+PLACE, BOARD, CHOOSE, MARKERS = "place.txt", "board.txt", "choose.txt", "markers.txt"
 TIMEOUT_SECONDS = 20.0  # without a word of what was asked for
 RESEND_SECONDS = 5.0
+MARKERS_SECONDS = 6.0  # for the markers of a session
 BEAT_SECONDS = 2.0
 SILENT_SECONDS = 6.0  # a host that said nothing for this long is taken to be gone
 NEWS_SECONDS = 60.0  # how long the last news of a job stays on the board
@@ -44,16 +45,24 @@ class DawHost(Host):
     """Every program of one kind on this machine that has our scripts, told apart by what it has open.
 
     A kind of DAW says its `name` and `title`, how it is asked (`ask`, again and again) and how that is
-    taken back.
+    taken back. What it is told by files, and what its scripts write, lies in a folder.
     """
 
     title = ""
     hint = ""  # how its scripts get there
+    markers = "markers.csv"  # what its scripts write of them, a cue sheet
 
-    def __init__(self, timeout_seconds: float = TIMEOUT_SECONDS, resend_seconds: float = RESEND_SECONDS) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        resend_seconds: float = RESEND_SECONDS,
+    ) -> None:
+        self._spool = Spool(folder)
         self._timeout_seconds = timeout_seconds
         self._resend_seconds = resend_seconds
         self._one_job = threading.Lock()
+        self._one_sheet = threading.Lock()
         self._changed = threading.Condition()
         self._stopping = False
         self._asked: set[tuple[str, str]] = set()  # job and clip ids that `place` waits for
@@ -68,6 +77,10 @@ class DawHost(Host):
 
     def take_back(self) -> None:
         """What was asked for is confirmed, or no longer wanted."""
+
+    def ask_markers(self, project: str) -> None:
+        """Tell the scripts to write the markers of a session into the folder. Called until they are there."""
+        raise NotImplementedError
 
     def beat(self) -> None:
         """Called every `BEAT_SECONDS` while the program runs. Raises `HostError`."""
@@ -95,6 +108,28 @@ class DawHost(Host):
     def folder(self, target: TimelineTarget) -> Path | None:
         hello = self.open_sessions().get(target.project)
         return Path(hello.folder) if hello is not None and hello.folder and Path(hello.folder).is_dir() else None
+
+    def cue_sheet(self, project: str = "") -> Path:
+        sessions = self.open_sessions()
+        project = project or next(iter(sessions), "")
+        if project not in sessions:
+            which = f"does not have {project!r} open" if project else "is not there"
+            raise HostError(f"{self.title} {which}; open the session there ({self.hint}) and try again.")
+        sheet = self._spool.folder / self.markers
+        deadline = time.monotonic() + MARKERS_SECONDS
+        with self._one_sheet:
+            self._spool.remove(self.markers)
+            try:
+                while time.monotonic() < deadline and not self._stopping:
+                    self.ask_markers(project)
+                    for _ in range(20):
+                        if sheet.is_file():
+                            # Each session's has a name of its own: another's does not change what is shown of it.
+                            return self._spool.rename(self.markers, f"{project} {self.markers}")
+                        time.sleep(0.05)
+            finally:
+                self._spool.remove(MARKERS)
+        raise HostError(f"{self.title} did not tell its {Path(self.markers).stem}; close its dialogs and try again.")
 
     def hear(self, word: HostWord) -> None:
         with self._changed:
@@ -179,6 +214,7 @@ class SpoolHost(DawHost):
     - `place.txt`: what is to be placed; the script takes it away. It is written again every few seconds
       until each clip is confirmed.
     - `choose.txt`: which take of a job is to be heard; the script takes it away.
+    - `markers.txt`: of which session the markers are wanted; the script takes it away and writes `markers.csv`.
     - `board.txt`: a heartbeat (`time=`, Unix seconds), a line of news per job (`job=`) and how far it is (`part=`).
     """
 
@@ -188,8 +224,7 @@ class SpoolHost(DawHost):
         timeout_seconds: float = TIMEOUT_SECONDS,
         resend_seconds: float = RESEND_SECONDS,
     ) -> None:
-        super().__init__(timeout_seconds, resend_seconds)
-        self._spool = Spool(folder)
+        super().__init__(folder, timeout_seconds, resend_seconds)
         self._news: dict[str, tuple[News, float]] = {}
 
     def text(self, groups: Sequence[Group]) -> str:
@@ -211,6 +246,9 @@ class SpoolHost(DawHost):
 
     def take_back(self) -> None:
         self._spool.remove(PLACE)
+
+    def ask_markers(self, project: str) -> None:
+        self._spool.write(MARKERS, lines({"project": project}))
 
     def show(self, news: News) -> None:
         with self._changed:

@@ -128,8 +128,8 @@ class Host(Placer, Protocol):
         """
         raise HostError(f"In {self.name} a take can't be chosen from outside; choose it there.")
 
-    def cue_sheet(self) -> Path:
-        """The markers of the session that is open, as a cue sheet in a file of the host's.
+    def cue_sheet(self, project: str = "") -> Path:
+        """The markers of a session that is open, as a cue sheet in a file of the host's. Without a name, of the first.
 
         Raises `HostError` if the host is not there or can't tell them.
         """

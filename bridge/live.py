@@ -13,19 +13,16 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from bridge.daw import TIMEOUT_SECONDS, DawHost, title_of, track_of
-from bridge.host import Group, HostError, News, spots
+from bridge.host import Group, News, spots
 from bridge.osc import HOST, encode
-from bridge.spool import Spool
 
 RESEND_SECONDS = 1.0
-JOB, LOCATORS = "place.json", "locators.csv"
-LOCATORS_SECONDS = 3.0
+JOB = "place.json"
 
 
 def spool_folder(home: Path) -> Path:
@@ -39,6 +36,7 @@ class LiveHost(DawHost):
     name = "live"
     title = "Ableton Live"
     hint = "after `dcldm install live`, with DC-LDM chosen as a control surface"
+    markers = "locators.csv"
 
     def __init__(
         self,
@@ -48,8 +46,7 @@ class LiveHost(DawHost):
         resend_seconds: float = RESEND_SECONDS,
     ) -> None:
         """`port` is where the control surface listens."""
-        super().__init__(timeout_seconds, resend_seconds)
-        self._spool = Spool(folder)
+        super().__init__(folder, timeout_seconds, resend_seconds)
         self._peer = (HOST, port)
         self._job = ""  # that lies in the spool
 
@@ -68,18 +65,8 @@ class LiveHost(DawHost):
         part = f"  {news.fraction:.0%}" if news.status == "progress" else ""
         self._send("/dcldm/news", f"DC-LDM: {news.text}{part}", news.status)
 
-    def cue_sheet(self) -> Path:
-        """The set's locators: time and prompt."""
-        sheet = self._spool.folder / LOCATORS
-        self._spool.remove(LOCATORS)
-        deadline = time.monotonic() + LOCATORS_SECONDS
-        while time.monotonic() < deadline:
-            self._send("/dcldm/locators")
-            for _ in range(20):
-                if sheet.is_file():
-                    return sheet
-                time.sleep(0.05)
-        raise HostError(f"{self.title} did not tell its locators; open the set there ({self.hint}) and try again.")
+    def ask_markers(self, project: str) -> None:
+        self._send("/dcldm/locators")
 
     def _send(self, address: str, *arguments: str) -> None:
         with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:

@@ -75,6 +75,10 @@ class ReaperHost(SpoolHost):
         super().ask(groups)
         self._ring()
 
+    def ask_markers(self, project: str) -> None:
+        super().ask_markers(project)
+        self._ring()
+
     def beat(self) -> None:
         super().beat()
         if not self.open_sessions():

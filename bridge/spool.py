@@ -53,6 +53,15 @@ class Spool:
                 "check its permissions and the free space."
             ) from error
 
+    def rename(self, name: str, new_name: str) -> Path:
+        """Give a file another name, of which what no file can be called is left out. Raises `HostError`."""
+        path = self.folder / "".join(one if one.isalnum() or one in " -_.()[]" else "-" for one in new_name)
+        try:
+            os.replace(self.folder / name, path)
+        except OSError as error:
+            raise HostError(f"{path} can't be written ({error.strerror or error}); check its permissions.") from error
+        return path
+
     def remove(self, name: str) -> None:
         """Take the file `name` away, if it is there."""
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""`dcldm spot [SHEET.csv]`: a cue sheet, or the locators of a Live set, looked at, or rendered and placed.
+"""`dcldm spot [SHEET.csv]`: a cue sheet, or the markers of a session, looked at, or rendered and placed.
 
 It speaks OSC to the program that runs, and starts one for the time of the run if there is none: so both ways
 are one, and whoever looks at the window sees the run there.
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     settings = load(options.home)
     if options.sheet is None and not options.host:
         raise InvalidInput(
-            "Name a cue sheet (SHEET.csv); or with --host live spot the locators of the set that is open."
+            "Name a cue sheet (SHEET.csv); or a DAW with --host, to spot the markers of the session that is open."
         )
     sheet = str(options.sheet or "")
     run_id = _run_id(options)
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> Parser:
     parser = Parser("spot", "Make and place a sound for every row of a cue sheet (CSV). The same call again goes on.")
-    columns = "with at least the columns time and prompt; without it, the locators of --host live"
+    columns = "with at least the columns time and prompt; without it, the markers of --host"
     parser.add_argument("sheet", type=_path, nargs="?", metavar="SHEET.csv", help=columns)
     parser.add_argument("--check", action="store_true", help="say what would be done, and do nothing")
     parser.add_argument("--host", default="", metavar="NAME", help="place the clips there, as ardour or reaper")

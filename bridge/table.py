@@ -162,8 +162,8 @@ TABLE = (
     Row(
         CHECK,
         (_ID, Argument("path", "text", ""), *_SHEET),
-        "Say what spotting a cue sheet (CSV) would do; without a path, the open session's own markers, where the host "
-        "tells them (Live's locators). `fps` and `start` (the timecode of the timeline's beginning) "
+        "Say what spotting a cue sheet (CSV) would do; without a path, the open session's own markers. "
+        "`fps` and `start` (the timecode of the timeline's beginning) "
         "are for sheets that don't say; `track` to `model` hold for rows that don't. Project and rate default to the "
         "open session's. The host shows it and asks whether to go on.",
         "`ok`, `cues`, `clips`, `rows`, `errors` by row",

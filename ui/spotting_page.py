@@ -231,8 +231,15 @@ class SpottingPage(TakesFile, QWidget):
 
     def open_markers(self) -> None:
         """The markers of the session that is open in the chosen DAW."""
-        host = self._program.hosts[self._hosts.chosen]
-        self._background.do(host.cue_sheet, self.open_sheet, self._say)
+        state = self._hosts.state
+        host = self._program.hosts[state.name]
+
+        def show(path: Path) -> None:
+            self.open_sheet(path)
+            if not self.table.rows:
+                self._say(f"{state.title} has no markers here; name some by the sounds that belong there.")
+
+        self._background.do(lambda: host.cue_sheet(state.project), show, self._say)
 
     def _open(self, path: Path) -> None:
         rate = self.rate.currentText()

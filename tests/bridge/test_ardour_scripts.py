@@ -133,6 +133,23 @@ def test_another_take_is_chosen(host: ArdourHost, tmp_path: Path) -> None:
     assert [clip["alternate"] for clip in told] == ["1", "0"]
 
 
+def test_markers_come_as_a_cue_sheet(host: ArdourHost, tmp_path: Path) -> None:
+    host.hear(Hello("song / 1", 48_000))
+    spool = tmp_path / "spool"
+
+    def script() -> None:
+        while not (spool / "markers.txt").exists():
+            time.sleep(0.01)
+        (spool / "markers.csv").write_text((spool / "markers.txt").read_text(encoding="utf-8"))
+
+    thread = threading.Thread(target=script)
+    thread.start()
+    sheet = host.cue_sheet()
+    thread.join()
+    assert (sheet.name, sheet.read_text()) == ("song - 1 markers.csv", "project=song / 1\n")
+    sheet.unlink()
+
+
 def test_a_lost_confirmation_is_asked_for_again(tmp_path: Path) -> None:
     host = ArdourHost(tmp_path / "spool", timeout_seconds=30.0, resend_seconds=0.2)
     script = run_script(host, tmp_path, "silence", "place")

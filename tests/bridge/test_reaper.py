@@ -153,7 +153,7 @@ def test_setup_registers_every_action_once_and_under_the_computed_names(daw: Daw
     set_up(daw, app)
     written = dict(line.split("=") for line in (app.host.outbox.parent / IDS).read_text().splitlines())
     assert written["dcldm_drain"] == command_id(DRAIN)
-    parts = {"dcldm_lib", "dcldm_place", "dcldm_setup", "dcldm_window"}  # which are no actions
+    parts = {"dcldm_cues", "dcldm_lib", "dcldm_place", "dcldm_setup", "dcldm_window"}  # which are no actions
     assert set(written) == {path.stem for path in SCRIPTS.glob("*.lua")} - parts
     commands = dict(daw.reaper.commands)
     daw.run("setup")
@@ -579,6 +579,21 @@ def test_markers_regions_and_empty_items_become_a_cue_sheet(daw: Daw, app: App, 
     assert daw.reaper.messages == ["3 cues, 6 clips:\n00:00:01:12 slam"]
 
 
+def test_the_window_asks_for_markers_and_regions(daw: Daw, app: App) -> None:
+    with pytest.raises(HostError, match="is not there; open the session"):
+        app.host.cue_sheet()
+    project = set_up(daw, app).project
+    daw.reaper.project.markers = [(False, 1.5, 0.0, "slam"), (True, 3.0, 4.25, 'a "wet" street'), (False, 5.0, 0.0, "")]
+    daw.add_item(None, position=8.0, length=2.0, notes="wind")
+    sheet = app.host.cue_sheet(project)
+    assert sheet.read_text() == (
+        'time,length,prompt,track\n1.500000000,,"slam",""\n3.000000000,1.250000000,"a ""wet"" street",""\n'
+    )
+    with pytest.raises(HostError, match="does not have 'other' open"):
+        app.host.cue_sheet("other")
+    assert app.host.cue_sheet() == sheet and sheet.name == f"{project} markers.csv"
+
+
 def test_the_last_run_goes_on_where_it_stopped(daw: Daw, app: App) -> None:
     set_up(daw, app)
     daw.reaper.project.markers = [(False, 1.5, 0.0, "slam")]
@@ -629,7 +644,7 @@ def test_scripts_evaluate_nothing_and_reach_for_nothing() -> None:
     for path in SCRIPTS.glob("*.lua"):
         text = path.read_text()
         loaded = re.findall(r"\b(?:load|loadfile|dofile|require|execute|popen|loadstring|ExecProcess)\b.*", text)
-        assert all(re.search(r"dcldm_(lib|place|window)\.lua", line) for line in loaded), path
+        assert all(re.search(r"dcldm_(cues|lib|place|window)\.lua", line) for line in loaded), path
         assert text.isascii()
 
 

@@ -258,6 +258,11 @@ def test_markers_and_ranges_are_spotted_in_one_step(studio: Any) -> None:
         local range = Session:locations ():add_range (first, last)
         range:set_name ("sfx: fire crackles")"""
     )
+    told = studio.ask("/dcldm/cues/check", "asked", "", "ardour", "", 0, "", "", "", 1.0, 1, "", "")  # as from outside
+    rows = [(row["prompt"], row["seconds"]) for row in told["rows"]]
+    assert rows == [("sfx: wind howls", 1), ("chorus", 1), ("sfx: a bell rings", 1), ("sfx: fire crackles", 1.5)]
+    studio.window("^DC-LDM: Spot cues")
+    studio.xdotool("key", "Escape")
     before = len(studio.events.lines)
     studio.action(SPOT, "Spot cues", "sfx: ", "1", "1")
     studio.window("^DC-LDM: Spot cues")  # what would be done

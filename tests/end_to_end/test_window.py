@@ -36,7 +36,7 @@ def test_typed_heard_inserted_and_dragged(bare_studio: Any) -> None:
     (studio.folder / ".asoundrc").write_text(
         f'pcm.!default {{ type file slave.pcm {{ type null }} file "{heard}" format "raw" }}\n'
     )
-    (studio.home / "window.ini").write_text(f"[General]\ntheme=dark\n\n[prompt]\nseconds={SECONDS}\nalternates=2\n")
+    (studio.home / "window.ini").write_text(f"[General]\ntheme=dark\n\n[prompt]\nseconds={SECONDS}\nalternates=3\n")
     studio.environment["QT_QPA_PLATFORM"] = "xcb"
     studio.start_screen()
     command = [sys.executable, "-m", "dcldm_plugin", "window", "--home", studio.home, "--port", str(studio.app_port)]
@@ -61,9 +61,24 @@ def test_typed_heard_inserted_and_dragged(bare_studio: Any) -> None:
         "sound", lambda: heard.exists() and bool(np.frombuffer(heard.read_bytes()[:400_000], np.uint8).any())
     )
     x("key", "Return")
-    studio.wait_until("the inserted clip", lambda: len(studio.regions()) == 1)
+    (old,) = studio.wait_until("the inserted clip", studio.regions)
 
-    x("key", "Down")  # the other alternate: Ardour would ask about a file that it has
+    studio.select_region(old.id)
+    studio.wait_until(
+        "the selection", lambda: studio.ask("/dcldm/ping")["hosts"]["ardour"]["sessions"]["sess"]["item"] == old.id
+    )
+    x("windowfocus", "--sync", window)
+    x("key", "Down")  # the second alternate
+    x("key", "ctrl+r")
+    new, kept = studio.wait_until(
+        "the replaced clip", lambda: len(now := studio.regions()) == 2 and sorted(now, key=lambda one: one.muted)
+    )
+    assert (kept.id, kept.muted, new.muted) == (old.id, True, False) and new.path != old.path
+    assert (new.track, new.position, new.length) == (old.track, old.position, old.length)
+    studio.send("/undo")
+    studio.wait_until("the old one", lambda: [(one.id, one.muted) for one in studio.regions()] == [(old.id, False)])
+
+    x("key", "Down")  # the third: Ardour would ask about a file that it has
     time.sleep(1.0)
     shot = studio.folder / "screen.png"
     studio.screenshot(shot)

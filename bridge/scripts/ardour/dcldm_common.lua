@@ -71,3 +71,29 @@
     end
     return path
   end
+
+  local function write_file (path, text)   -- whether it could be
+    local file = io.open (path, "w")
+    if not file then return false end
+    file:write (text)
+    file:close ()
+    return true
+  end
+
+  -- The session's markers, ranges or both whose names begin with `prefix`, which is left out: the text of a cue
+  -- sheet, and how many there are.
+  local function cue_sheet (markers, ranges, prefix)
+    local rate, rows = Session:nominal_sample_rate (), { "time,length,prompt\n" }
+    local locations = Session:locations ():list ()
+    for location in locations:iter () do
+      local name, range = location:name (), location:is_range_marker ()
+      local usual = location:is_session_range () or location:is_auto_loop () or location:is_auto_punch ()
+      local wanted = range and ranges or location:is_mark () and markers
+      if wanted and not usual and not location:is_hidden () and name:sub (1, #prefix) == prefix then
+        rows[#rows + 1] = string.format ('%.9f,%s,"%s"\n', location:start ():samples () / rate,
+          range and string.format ("%.9f", location:length ():samples () / rate) or "",
+          (name:sub (#prefix + 1):gsub ('"', '""')))
+      end
+    end
+    return table.concat (rows), #rows - 1
+  end

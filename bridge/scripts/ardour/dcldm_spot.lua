@@ -12,28 +12,11 @@ function factory ()
   local BOTH, MARKERS, RANGES, SHEET = "markers and ranges", "markers only", "ranges only", "a cue sheet (CSV file)"
   local LAST = "the last run, where it stopped"
 
-  local function quoted (text) return '"' .. text:gsub ('"', '""') .. '"' end
-
   -- Markers and ranges as a cue sheet; its path, or nil if there are none.
   local function write_sheet (from, prefix)
-    local rate, rows = Session:nominal_sample_rate (), { "time,length,prompt\n" }
-    local locations = Session:locations ():list ()
-    for location in locations:iter () do
-      local name, range = location:name (), location:is_range_marker ()
-      local usual = location:is_session_range () or location:is_auto_loop () or location:is_auto_punch ()
-      local wanted = range and from ~= MARKERS or location:is_mark () and from ~= RANGES
-      if wanted and not usual and not location:is_hidden () and name:sub (1, #prefix) == prefix then
-        rows[#rows + 1] = string.format ("%.9f,%s,%s\n", location:start ():samples () / rate,
-          range and string.format ("%.9f", location:length ():samples () / rate) or "", quoted (name:sub (#prefix + 1)))
-      end
-    end
-    if #rows == 1 then return nil end
+    local text, count = cue_sheet (from ~= RANGES, from ~= MARKERS, prefix)
     local path = ARDOUR.LuaAPI.build_filename (Session:path (), "dcldm-cues.csv")
-    local file = io.open (path, "w")
-    if not file then return nil end
-    file:write (table.concat (rows))
-    file:close ()
-    return path
+    return count > 0 and write_file (path, text) and path or nil
   end
 
   local function spot ()

@@ -254,6 +254,14 @@ function factory ()
     Session:commit_reversible_command (nil)
   end
 
+  -- Under its name when it is complete. Windows does not rename onto a file that is there.
+  local function tell_markers ()
+    local path = ARDOUR.LuaAPI.build_filename (config.spool, "markers.csv")
+    if not write_file (path .. ".part", (cue_sheet (true, true, ""))) then return end
+    os.remove (path)
+    os.rename (path .. ".part", path)
+  end
+
   local function take_job (name, work)
     local path = ARDOUR.LuaAPI.build_filename (config.spool, name)
     local text = contents (path)
@@ -264,7 +272,7 @@ function factory ()
     local fine, problem = pcall (work, job)
     if not fine then
       Session:abort_empty_reversible_command ()
-      app:send ("/dcldm/failed", "sss", "ardour", job.job, "Ardour could not place the clips: " .. tostring (problem))
+      app:send ("/dcldm/failed", "sss", "ardour", job.job or "", "Ardour could not place the clips: " .. tostring (problem))
     end
   end
 
@@ -327,6 +335,7 @@ function factory ()
       placing = true
       guarded (take_job, "place.txt", place)
       guarded (take_job, "choose.txt", choose)
+      guarded (take_job, "markers.txt", tell_markers)
       placing = false
     end
     if not talking then

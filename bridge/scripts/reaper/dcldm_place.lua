@@ -1,6 +1,7 @@
 -- Part of DC-LDM Plugin; put here, and taken away again, by its own "dcldm" program.
 -- Puts clips on the timeline. Each take of ours carries "job clip", so that asking twice places once.
 local lib = ...
+local cues = loadfile (lib.folder .. "dcldm_cues.lua") (lib)
 local place = {}
 local MARK = "P_EXT:dcldm"
 
@@ -237,6 +238,8 @@ function place.drain ()
   end
   local choice, its_project = taken ("choose.txt")
   if choice then choose (choice, its_project) end
+  local asked, handle = taken ("markers.txt")
+  if asked then lib.write ("markers.csv", cues.sheet ({ handle = handle, track = "" }, "marker region", ""), true) end
   return job ~= nil or choice ~= nil
 end
 
