@@ -68,17 +68,23 @@ FRAMES = 120
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no CPU time of children there")
 def test_the_window_is_there_soon(tmp_path: Path) -> None:
-    """From the start of the process to the first frame, in CPU seconds: at most as long as 14 bare windows."""
+    """From the start of the process to the first frame, in CPU seconds: at most as long as 10 bare windows.
+
+    Modules are compiled, as from the second start on; they may not be kept beside the sources here.
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONPYCACHEPREFIX"] = str(tmp_path / "compiled")
 
     def cpu_seconds(code: str) -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, stderr=subprocess.DEVNULL)
+        command = [sys.executable, "-c", code, str(tmp_path)]
+        subprocess.run(command, check=True, stderr=subprocess.DEVNULL, env=environment)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     bare, ours = (min(cpu_seconds(code) for _ in range(TRIES)) for code in (BARE, OURS))
     print(f"\nthe window takes {ours:.2f} s of CPU time, {ours / bare:.1f} times that of a bare one")
-    assert ours / bare < 14.0
+    assert ours / bare < 10.0
 
 
 def test_five_thousand_clips_scroll_as_smoothly_as_fifty(
