@@ -68,10 +68,11 @@ class Audition(QObject):
             return "", 0.0
         return self._clip.id, self._voice.position / max(1, self._length)
 
-    def play(self, clip: Clip, start: float = 0.0) -> None:
-        """Hear a clip from `start` seconds on."""
-        if self._clip is not None and self._clip.id != clip.id:
-            self._before = self._clip
+    def play(self, clip: Clip, start: float = 0.0, other: Clip | None = None) -> None:
+        """Hear a clip from `start` seconds on. `other`: what to swap it with, if not what was heard before."""
+        before = other or self._clip
+        if before is not None and before.id != clip.id:
+            self._before = before
         self._clip = clip
         self._wanted += 1
         wanted = self._wanted

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from html import escape
 
 from PyQt6.QtCore import Qt, pyqtBoundSignal, pyqtSignal
-from PyQt6.QtGui import QAction
+from PyQt6.QtGui import QAction, QResizeEvent
 from PyQt6.QtWidgets import (
     QComboBox,
     QFrame,
@@ -32,12 +32,24 @@ from dcldm_plugin.types import Clip, Kind, ModelInfo
 from dcldm_plugin.variations import AMOUNTS
 from ui import theme
 from ui.editor import SHOWN_HZ, WaveEditor
+from ui.parent_strip import ParentStrip
 from ui.sound import Outline
 from ui.takes import Row, info_of, letter
 from ui.widgets import hint, paint, text_label, tie, tool
 
 # Of what stands between a button and the words that say what it does: these need the room.
 CONTROL_WIDTH, SLIDER_WIDTH = 170, 104
+PARENT_MARGIN = 48
+MADE: dict[Kind, str] = {
+    "regenerate": "Made anew from:",
+    "retexture": "Varied from:",
+    "rearrange": "Re-arranged from:",
+    "like": "Follows the timing of:",
+    "repair": "Repaired from:",
+    "purify": "Purified from:",
+    "morph": "Morphed from:",
+    "more": "More like:",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +92,7 @@ class Detail(QFrame):
         self._words_of_user = QHBoxLayout()
         self._words_of_user.addWidget(self.name, 3)
         self._words_of_user.addWidget(self.notes, 2)
-        self.wave = WaveEditor()
+        self.wave, self.beside = WaveEditor(), ParentStrip()
         self.wave.marked.connect(lambda *_: self._update_words())
         self.wave.seeked.connect(lambda *_: self._update_words())
         layout = QVBoxLayout(self)
@@ -93,6 +105,7 @@ class Detail(QFrame):
         layout.addWidget(self._parent_button, 0, Qt.AlignmentFlag.AlignLeft)
         layout.addLayout(self._words_of_user)
         layout.addWidget(self.wave, 1)
+        layout.addWidget(self.beside)
         layout.addLayout(self._transport(actions))
         self.made = text_label("How the clip was made", "")
         self.made.setTextFormat(Qt.TextFormat.RichText)
@@ -211,6 +224,10 @@ class Detail(QFrame):
         self._show_parent(clip)
         self._update_words()
 
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        super().resizeEvent(event)
+        self._show_parent(self.clip)  # as much of its words as there is room for
+
     @staticmethod
     def _edited(field: QLineEdit, changed: pyqtBoundSignal) -> None:
         if field.isModified():
@@ -257,10 +274,11 @@ class Detail(QFrame):
         from_words = control.parents[0].request.prompt.text if control.parents else "a file"
         if control.audio is not None:
             from_words = control.audio.path.replace("\\", "/").rpartition("/")[2]
-        words = {"retexture": "Varied", "like": "Follows", "more": "More like"}.get(control.kind, control.kind.title())
-        self._parent_button.setText(f"{words} from: {from_words[:60]}")
+        words = f"{MADE[control.kind]} {from_words}"
+        room = self.contentsRect().width() - PARENT_MARGIN
+        self._parent_button.setText(self.fontMetrics().elidedText(words, Qt.TextElideMode.ElideRight, room))
         self._parent_button.setEnabled(bool(control.parents and control.parents[0].clip))
-        hint(self._parent_button, self._parent_button.text(), "Go to the clip that this one was made from")
+        hint(self._parent_button, words, "Go to the clip that this one was made from")
 
     def _go_to_parent(self) -> None:
         clip = self.clip

@@ -161,6 +161,8 @@ class WaveEditor(QWidget):
         painter.setBrush(QColor(tone.window))
         painter.drawRoundedRect(QRectF(area).adjusted(0.5, 0.5, -0.5, -0.5), 6, 6)
         if self._clip is None:
+            painter.setPen(QColor(tone.dim))
+            painter.drawText(area, Qt.AlignmentFlag.AlignCenter, "Choose one of the takes to see and change it.")
             return
         if self._image is not None:
             self._draw_picture(painter, area, self._image)

@@ -48,6 +48,7 @@ class Listening:
         commands["spectrogram"].toggled.connect(lambda _: self.show_picture())
         view.play_clicked.connect(self._play_row)
         detail.wave.seeked.connect(self._seek_to)
+        detail.beside.clicked.connect(self._play_beside)
         detail.wave.marked.connect(lambda *_: self._update())
         self._update()
         audition.moved.connect(self._heard)
@@ -105,6 +106,17 @@ class Listening:
         if self._detail.clip is not None:
             self._audition.play(self._detail.clip, seconds)
 
+    def _play_beside(self) -> None:
+        """Hear what the current clip was made from, from the same moment on; or stop it."""
+        parent = self._detail.beside.clip
+        if parent is None:
+            return
+        heard = self._audition.clip
+        if heard is not None and heard.id == parent.id:
+            self._audition.stop()
+        else:
+            self._audition.play(parent, self._audition.seconds if heard is not None else 0.0, self._detail.clip)
+
     def _step(self, seconds: float) -> None:
         clip = self._detail.clip
         if clip is None:
@@ -132,8 +144,9 @@ class Listening:
             self._view.setFocus()
 
     def _heard(self) -> None:
-        clip_id, _ = self._audition.heard
+        clip_id, share = self._audition.heard
         clip = self._detail.clip
+        self._detail.beside.show_heard(clip_id, share)
         if clip is not None and clip.id == clip_id:
             self._detail.wave.set_position(self._audition.seconds)
             self._detail.time.setText(f"{self._audition.seconds:.2f}")

@@ -33,7 +33,7 @@ from dcldm_plugin.settings import Settings
 from ui import theme
 from ui.commands import COMMANDS, Commands
 from ui.player import devices
-from ui.widgets import CardsPage, hint, wrapped
+from ui.widgets import CardsPage, clearable, hint, wrapped
 
 SYSTEM = "The system's own"
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -176,7 +176,7 @@ class SettingsPage(CardsPage):
                 form.addRow(heading)
             edit = QKeySequenceEdit(QKeySequence.listFromString(self._commands.keys(command.name))[0])
             edit.setMaximumSequenceLength(1)
-            edit.setClearButtonEnabled(True)
+            clearable(edit)
             hint(edit, f"Keys for: {command.words}")
             edit.editingFinished.connect(lambda name=command.name: self._bind(name))
             self.keys[command.name] = edit

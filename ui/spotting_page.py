@@ -73,6 +73,8 @@ class CueView(QTableView):
         self.setAccessibleDescription("One row for each cue. Return does what its last column says.")
         header, numbers = self.horizontalHeader(), self.verticalHeader()
         assert header is not None and numbers is not None
+        header.setAccessibleName("Columns of the cues")
+        numbers.setAccessibleName("Lines of the sheet")
         header.setMinimumSectionSize(24)
         header.setHighlightSections(False)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)

@@ -33,7 +33,7 @@ from dcldm_plugin.commands.show import describe
 from dcldm_plugin.errors import DcldmError
 from dcldm_plugin.jobs import JobState
 from dcldm_plugin.session import ClipReady, JobChanged
-from dcldm_plugin.types import GenerationRequest
+from dcldm_plugin.types import Clip, GenerationRequest
 from ui import theme
 from ui.audition import Audition
 from ui.choosing import Choosing
@@ -49,7 +49,7 @@ from ui.takes import Filter, Group, Row, TakesModel
 from ui.takes_view import TakesView
 from ui.to_daw import ToDaw
 from ui.welcome import Welcome
-from ui.widgets import TakesFile, hint, tool
+from ui.widgets import TakesFile, clearable, hint, tool
 
 FILTERS = (
     ("All", Filter()),
@@ -106,8 +106,9 @@ class TakesPage(TakesFile, QWidget):
         self.search.setPlaceholderText("Search takes")
         glass = self.search.addAction(QIcon(), QLineEdit.ActionPosition.LeadingPosition)
         assert glass is not None
+        glass.setText("Search")
         theme.set_icon(glass, "search")
-        self.search.setClearButtonEnabled(True)
+        clearable(self.search)
         hint(self.search, "Search takes")
         self.welcome = Welcome()
         self.show_only = QComboBox()
@@ -263,13 +264,19 @@ class TakesPage(TakesFile, QWidget):
         before = self.detail.clip
         status = self.model.status(row.group) if row is not None else ""
         self.detail.show_row(row, self.view.selected_clips(), outline, status)
+        parent = self._parent_of(clip)
+        self.detail.beside.show_clip(parent, self.outlines.get(parent) if parent is not None else None)
         if clip is not None and (before is None or before.id != clip.id):
             self.listening.another_clip()
             self._show_made()
 
+    def _parent_of(self, clip: Clip | None) -> Clip | None:
+        """What a clip was made from, if that is in the library."""
+        control = clip.request.control if clip is not None and clip.request is not None else None
+        return self._library.get(control.parents[0].clip) if control is not None and control.parents else None
+
     def _is_current(self, sha256: str) -> bool:
-        clip = self.detail.clip
-        return clip is not None and clip.sha256 == sha256
+        return any(clip is not None and clip.sha256 == sha256 for clip in (self.detail.clip, self.detail.beside.clip))
 
     def _show_made(self) -> None:
         """How the clip was made, in place of what can be made of it, where that is asked for."""

@@ -7,7 +7,18 @@ from pathlib import Path
 
 from PyQt6.QtCore import Qt, pyqtSignal
 from PyQt6.QtGui import QAction, QDragEnterEvent, QDropEvent
-from PyQt6.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QToolButton, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import (
+    QComboBox,
+    QFrame,
+    QKeySequenceEdit,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QScrollArea,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from ui import theme
 
@@ -15,9 +26,18 @@ from ui import theme
 def hint(widget: QWidget, name: str, description: str = "") -> None:
     """Give a widget the name that a screen reader says, and the words of its tool tip."""
     widget.setAccessibleName(name)
+    if isinstance(widget, QComboBox) and (line := widget.lineEdit()) is not None:
+        line.setAccessibleName(name)
     if description:
         widget.setAccessibleDescription(description)
         widget.setToolTip(description)
+
+
+def clearable(field: QLineEdit | QKeySequenceEdit) -> None:
+    """Give a field the button that empties it, with a name, which Qt gives it none."""
+    field.setClearButtonEnabled(True)
+    for action in field.findChildren(QAction, "_q_qlineeditclearaction"):
+        action.setText("Clear")
 
 
 def counted(things: Sized, noun: str = "clip") -> str:

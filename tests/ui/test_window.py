@@ -144,8 +144,14 @@ def test_regenerate_makes_new_takes_of_the_current_one(qtbot: QtBot, window: Win
     assert made.request.control.kind == "regenerate"
     assert made.request.control.parents[0].clip == first.id
     select(window, 1)
-    qtbot.mouseClick(window.takes.detail._parent_button, Qt.MouseButton.LeftButton)
-    assert window.takes.detail.clip is not None and window.takes.detail.clip.id == first.id
+    detail, beside = window.takes.detail, window.takes.detail.beside
+    assert beside.isVisible() and beside.clip is not None and beside.clip.id == first.id
+    assert first.model in beside.accessibleName() and detail._parent_button.text() == "Made anew from: rain"
+    qtbot.mouseClick(beside, Qt.MouseButton.LeftButton)
+    heard, other = window.takes.audition._clip, window.takes.audition._before  # also where there is no sound card
+    assert heard is not None and heard.id == first.id and other is not None and other.id == made.id
+    qtbot.mouseClick(detail._parent_button, Qt.MouseButton.LeftButton)
+    assert detail.clip is not None and detail.clip.id == first.id and not beside.isVisible()
 
 
 def test_controls_that_a_model_lacks_say_so(qtbot: QtBot, window: Window) -> None:
