@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from PyQt6.QtCore import Qt, pyqtBoundSignal, pyqtSignal
+from PyQt6.QtCore import QSize, Qt, pyqtBoundSignal, pyqtSignal
 from PyQt6.QtGui import QAction, QResizeEvent
 from PyQt6.QtWidgets import (
     QComboBox,
@@ -224,6 +224,13 @@ class Detail(QFrame):
         self._show_parent(clip)
         self._update_words()
 
+    def minimumSizeHint(self) -> QSize:
+        """With the lines that texts take as they wrap, which a layout leaves out: nothing is to lie over another."""
+        hint, layout = super().minimumSizeHint(), self.layout()
+        if layout is not None:
+            hint.setHeight(max(hint.height(), layout.minimumHeightForWidth(max(self.width(), hint.width()))))
+        return hint
+
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         super().resizeEvent(event)
         self._show_parent(self.clip)  # as much of its words as there is room for
@@ -361,7 +368,7 @@ def _scrolling(content: QWidget) -> QScrollArea:
     content.setObjectName("bare")
     area.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
     area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-    area.setMinimumHeight(90)
+    area.setMinimumHeight(64)
     return area
 
 

@@ -23,6 +23,7 @@ class ParentStrip(QAbstractButton):
         self.clip: Clip | None = None
         self._outline: Outline | None = None
         self._heard = 0.0  # how much of it, 0 … 1, while it is heard
+        self.setFixedHeight(HEIGHT)
         self.show_clip(None, None)
 
     def show_clip(self, clip: Clip | None, outline: Outline | None) -> None:
@@ -40,7 +41,7 @@ class ParentStrip(QAbstractButton):
             self.update()
 
     def sizeHint(self) -> QSize:
-        return QSize(200, HEIGHT)
+        return QSize(NAME_WIDTH + LOUDNESS_WIDTH, HEIGHT)
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
         if self.clip is None:

@@ -350,7 +350,7 @@ class PromptPanel(TakesFile, QFrame):
     def _model_changed(self) -> None:
         info = self.info()
         sells = "clips may be sold" if info.commercial_use else "clips may not be sold"
-        self.badge.setText(f"{info.licence}: {sells}  ·  nothing above {info.band_hz / 1000:g} kHz")
+        self.badge.setText(f"{sells.capitalize()} · nothing above {info.band_hz / 1000:g} kHz · {info.licence}")
         paint(self.badge, "dim" if info.commercial_use else "error")
         self.badge.setToolTip(f"{info.title}\nLicence {info.licence}: {sells}\nNothing above {info.band_hz:g} Hz")
         self.badge.setAccessibleName(f"{info.title}; {info.licence}, {sells}; nothing above {info.band_hz:g} hertz")
