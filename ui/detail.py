@@ -234,6 +234,7 @@ class Detail(QFrame):
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         super().resizeEvent(event)
         self._show_parent(self.clip)  # as much of its words as there is room for
+        self.updateGeometry()  # texts wrap anew
 
     @staticmethod
     def _edited(field: QLineEdit, changed: pyqtBoundSignal) -> None:
