@@ -23,6 +23,7 @@ MAX_NOTES_CHARACTERS = 4000  # each line within the limit of a prompt
 MAX_SECONDS = 600.0  # what a request may ask for; each model has its own, usually shorter, longest clip
 MIN_SECONDS = 0.1
 MAX_VARIATIONS = 32
+MAX_CANDIDATES = 8
 MAX_PARENTS = 8  # of one take: its favourites
 MAX_GENERATIONS = 32  # from a clip back to the first of its line
 MAX_HISTORY_CHARACTERS = 64_000  # of the requests of all ancestors, as JSON: they travel in each file and message
@@ -119,7 +120,8 @@ class Sampling:
 
     `guidance_interval` is the part of the steps that are guided, as fractions: (0, 1) is all of them, (0, 0.5)
     the first and noisier half. `purify` is how far a bridge takes AudioGen's sound back into noise before it is
-    denoised under the text: 0 leaves it as it is, 1 leaves next to nothing of it.
+    denoised under the text: 0 leaves it as it is, 1 leaves next to nothing of it. `candidates` is how many sounds
+    are made for each take, of which it is the one that fits the words best.
     """
 
     sampler: str | None = None
@@ -127,6 +129,7 @@ class Sampling:
     guidance_scale: float | None = None
     guidance_interval: tuple[float, float] | None = None
     purify: float | None = None
+    candidates: int | None = None
 
     def __post_init__(self) -> None:
         if self.sampler is not None:
@@ -139,6 +142,8 @@ class Sampling:
             object.__setattr__(self, "guidance_interval", _interval(self.guidance_interval, "guidance interval"))
         if self.purify is not None:
             _number(self.purify, "purify control", 0.0, 1.0)
+        if self.candidates is not None:
+            _integer(self.candidates, "number of candidates", 1, MAX_CANDIDATES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,10 @@ class DcldmBackend:
         self.info.check(request)
         if request.sampling.purify is not None and self.model.config.defaults.purify is None:
             raise InvalidInput(f"The model {self.info.name!r} has nothing to purify; leave it out or use a bridge.")
+        if (request.sampling.candidates or 1) > 1 and self.model.matcher is None:
+            raise InvalidInput(
+                f"The model {self.info.name!r} can't tell which of several candidates fits the words; leave them out."
+            )
         sampling = self.model.config.defaults.fill(request.sampling)
         assert sampling.sampler is not None
         make_sampler(sampling.sampler)  # an unknown name is refused before anything is computed

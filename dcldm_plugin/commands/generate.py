@@ -42,6 +42,7 @@ def main(arguments: Sequence[str]) -> int:
             options.guidance,
             None if options.guidance_interval is None else tuple(options.guidance_interval),
             None if options.audio else options.purify,
+            options.candidates,
         ),
         control=_control(options),
         loop=options.loop,
@@ -85,6 +86,9 @@ def _parser() -> Parser:
     parser.add_argument("--guidance", type=float, metavar="W", help="how closely to follow the prompt")
     parser.add_argument(
         "--guidance-interval", type=float, nargs=2, metavar=("A", "B"), help="guide only these steps: 0 1 is all"
+    )
+    parser.add_argument(
+        "--candidates", type=int, metavar="N", help="keep of N sounds for each take the one that fits the words best"
     )
     parser.add_argument("--sampler", metavar="NAME", help="how to sample (else the model's own)")
     parser.add_argument("--like", type=Path, metavar="AUDIO", help="take the timing from any audio file")

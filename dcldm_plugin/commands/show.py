@@ -44,7 +44,8 @@ def describe(clip: Clip, record: Mapping[str, Any]) -> Iterator[tuple[str, str]]
     part = "" if (first, last) == (0.0, 1.0) else f" from {first:g} to {last:g} of them"
     guidance = "" if used.guidance_scale is None else f"guidance {used.guidance_scale}{part}"
     steps = "" if used.steps is None else f"{used.steps} steps"
-    yield "sampling", ", ".join(word for word in (used.sampler, steps, guidance) if word) or "the model's own"
+    best = f"best of {used.candidates} candidates" if (used.candidates or 1) > 1 else ""
+    yield "sampling", ", ".join(word for word in (used.sampler, steps, guidance, best) if word) or "the model's own"
     if request is not None and request.control is not None:
         control = request.control
         parents = ", ".join(parent.clip or parent.request.prompt.text for parent in control.parents) or "a file"

@@ -25,6 +25,7 @@ from dcldm_plugin.errors import DcldmError
 from dcldm_plugin.models.audioldm import HifiGan
 from dcldm_plugin.models.dcldm import ChainConfig, Defaults, DualConditionedLatentDiffusion
 from dcldm_plugin.models.latent import LatentSpace, LinearVae, MelRange
+from dcldm_plugin.models.matcher import Matcher
 from dcldm_plugin.models.mel import MelConfig
 from dcldm_plugin.models.plan import PlanModel
 from dcldm_plugin.models.text import TextEncoder, minilm_folder
@@ -54,6 +55,7 @@ class Sizes:
     denoiser: dict[str, Any]
     vae_kind: str = "kl"  # or "linear"
     vocoder: dict[str, Any] | None = None  # a HiFi-GAN; without, noise is shaped
+    matcher: dict[str, Any] | None = None  # without, the first plan and candidate is taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ def build(sizes: Sizes, text: TextEncoder) -> DualConditionedLatentDiffusion:
         denoiser,
         LatentSpace(vae, sizes.bands, sizes.chain.mel_range),
         make_vocoder(sizes),
+        matcher=None if sizes.matcher is None else Matcher(**sizes.matcher),
     ).eval()
 
 
@@ -108,6 +111,8 @@ def _parts(model: DualConditionedLatentDiffusion) -> dict[str, nn.Module]:
     }
     if isinstance(model.vocoder, HifiGan):
         parts["vocoder"] = model.vocoder
+    if model.matcher is not None:
+        parts["matcher"] = model.matcher
     return parts
 
 
@@ -160,7 +165,7 @@ def read_all(folder: Path, text: TextEncoder | None = None) -> tuple[DualConditi
                 "install the version of the app that wrote it."
             )
         sizes, hashes = _sizes(config["sizes"]), config["sha256"]
-        names = PARTS if sizes.vocoder is None else (*PARTS, "vocoder")
+        names = (*PARTS, *(name for name in ("vocoder", "matcher") if getattr(sizes, name) is not None))
         files = {name: _checked(folder / f"{name}.safetensors", hashes[name]) for name in names}
     except FileNotFoundError as error:
         raise BrokenModel(f"The model in {folder} is not complete; install it again ({error}).") from error

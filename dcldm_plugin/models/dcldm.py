@@ -24,6 +24,7 @@ from dcldm_plugin.models.course import PLAIN, Course, alpha_at, in_windows
 from dcldm_plugin.models.denoiser import Conditions, guided
 from dcldm_plugin.models.device import Placement, Staged, compile_blocks, render_in_batches
 from dcldm_plugin.models.latent import LatentSpace, MelRange
+from dcldm_plugin.models.matcher import Matcher
 from dcldm_plugin.models.mel import MelConfig, MelSpectrogram
 from dcldm_plugin.models.plan import PlanModel
 from dcldm_plugin.models.plan_cache import PlanCache
@@ -49,7 +50,7 @@ def _one_thread(wanted: bool) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _within(report: Report, first: float, last: float) -> Report:
+def within(report: Report, first: float, last: float) -> Report:
     """A report whose 0 … 1 is first … last of another's."""
     return lambda stage, fraction: report(stage, first + (last - first) * fraction)
 
@@ -58,8 +59,10 @@ def _within(report: Report, first: float, last: float) -> Report:
 class Defaults:
     """How this model is sampled unless a request says otherwise.
 
-    `guidance_interval` and `purify`: see `Sampling`; only a bridge has the latter. The others that a request
-    does not give are the language model's.
+    `guidance_interval`, `purify` and `candidates`: see `Sampling`; only a bridge has the second, and only a model
+    with a matcher the last. What a request does not give: the language model's temperature, top_k and
+    plan_guidance_scale; `plans`, how many plans are drawn for each seed, of which the one that fits the words best
+    is kept; `plan_scale`, how far the plan leads the denoiser where that is not as far as the words (`guided`).
     """
 
     sampler: str = "dpm++"
@@ -70,6 +73,9 @@ class Defaults:
     plan_guidance_scale: float = 1.0
     guidance_interval: tuple[float, float] = WHOLE
     purify: float | None = None
+    candidates: int = 1
+    plans: int = 1
+    plan_scale: float | None = None
 
     def fill(self, wish: Sampling) -> Sampling:
         """The wish with what it leaves open filled in."""
@@ -79,6 +85,7 @@ class Defaults:
             guidance_scale=self.guidance_scale if wish.guidance_scale is None else wish.guidance_scale,
             guidance_interval=wish.guidance_interval or self.guidance_interval,
             purify=self.purify if wish.purify is None or self.purify is None else wish.purify,
+            candidates=wish.candidates or self.candidates,
         )
 
 
@@ -124,6 +131,7 @@ class PlanKey:
     top_k: int
     guidance_scale: float
     after: str = ""  # SHA-256 of the frames that it continues
+    best_of: int = 1
 
 
 class DualConditionedLatentDiffusion(Staged):
@@ -132,6 +140,7 @@ class DualConditionedLatentDiffusion(Staged):
     plan_text: the language model's own text encoder, where it is not the denoiser's (AudioGen reads with T5,
         TANGO with FLAN-T5).
     plan_model, codec: None for a denoiser that is told the text alone (TANGO).
+    matcher: tells of several plans, or takes, which fits the words best; None: the first will do.
     loaders: for parts that are given as None since they are to be loaded when their turn comes: "text",
         "plan_text", "plan_model", "denoiser".
     """
@@ -142,6 +151,7 @@ class DualConditionedLatentDiffusion(Staged):
     plan_model: PlanModel
     codec: EncodecModel
     denoiser: nn.Module
+    matcher: Matcher | None
 
     def __init__(
         self,
@@ -154,6 +164,7 @@ class DualConditionedLatentDiffusion(Staged):
         vocoder: Callable[[Tensor], Tensor],
         *,
         plan_text: TextEncoder | None = None,
+        matcher: Matcher | None = None,
         placement: Placement | None = None,
         loaders: Mapping[str, Callable[[], nn.Module]] | None = None,
     ) -> None:
@@ -162,10 +173,10 @@ class DualConditionedLatentDiffusion(Staged):
         parts = {"text": text, "plan_text": plan_text, "plan_model": plan_model, "codec": codec, "denoiser": denoiser}
         for name, part in parts.items():  # an attribute that is None would hide the part that comes later
             self.register_module(name, part)
-        self.space = space
+        self.space, self.matcher = space, matcher
         if denoiser is not None and self.placement.compile:
             compile_blocks(denoiser)
-        for module in (codec, space, vocoder, self.analysis):  # small enough to stay
+        for module in (codec, space, vocoder, self.analysis, matcher):  # small enough to stay
             if isinstance(module, nn.Module):
                 module.to(self.placement.device)
         self._plans: OrderedDict[PlanKey, Tensor] = OrderedDict()
@@ -266,8 +277,8 @@ class DualConditionedLatentDiffusion(Staged):
         if self.config.stored_empty_plan:
             codes, empty = self.plans(prompt, frames, seeds, report), self.empty_plan[None, :, :frames]
         else:
-            codes = self.plans(prompt, frames, seeds, _within(report, 0.0, 0.5))
-            empty = self.plans("", frames, [EMPTY_SEED], _within(report, 0.5, 1.0))
+            codes = self.plans(prompt, frames, seeds, within(report, 0.0, 0.5))
+            empty = self.plans("", frames, [EMPTY_SEED], within(report, 0.5, 1.0))
         encoded = self.encoded(torch.cat([codes, empty.to(codes.device)]), steps)
         return torch.cat([encoded[:count], encoded[count:].expand(count, -1, -1)])
 
@@ -293,14 +304,19 @@ class DualConditionedLatentDiffusion(Staged):
         defaults = self.config.defaults
         # Led from the empty text, the empty text stays where it is.
         scale = defaults.plan_guidance_scale if text else 1.0
-        keys = [PlanKey(text, seed, frames, defaults.temperature, defaults.top_k, scale, after) for seed in seeds]
+        best_of = defaults.plans if text and self.matcher is not None else 1
+        more = (frames, defaults.temperature, defaults.top_k, scale, after, best_of)
+        keys = [PlanKey(text, seed, *more) for seed in seeds]
         self._fetch([key for key in keys if key not in self._plans])
         missing = [key for key in dict.fromkeys(keys) if key not in self._plans]
         if missing:
             states, mask = self._read_for_plans([text])
+            drawn = [replace(key, seed=further(key.seed, k)) for key in missing for k in range(best_of)]
             made = self._sample(
-                states, mask if text or not self.config.zero_padding else torch.zeros_like(mask), missing, report, known
+                states, mask if text or not self.config.zero_padding else torch.zeros_like(mask), drawn, report, known
             )
+            if best_of > 1:
+                made = self._fitting(made, states, mask, best_of, known)
             self._plans.update(zip(missing, made.cpu(), strict=True))
             if self.cache is not None:
                 for key in missing:
@@ -311,6 +327,16 @@ class DualConditionedLatentDiffusion(Staged):
         while len(self._plans) > PLANS_KEPT:
             self._plans.popitem(last=False)
         return codes
+
+    def _fitting(self, codes: Tensor, states: Tensor, mask: Tensor, best_of: int, known: Tensor | None) -> Tensor:
+        """Of every `best_of` plans the one that fits the words best. All of a seed's are judged by as much of their
+        beginning as the shortest clip has, so that a longer clip begins as a shorter one does."""
+        assert self.matcher is not None
+        shortest = self.plan_frames(self.config.shortest_steps)
+        heard = codes[:, :, :shortest] if known is None else codes
+        fit = self.matcher.of_plans(acoustic_lm.latents(self.codec, heard), states, mask).view(-1, best_of)
+        chosen = fit.argmax(1) + torch.arange(len(fit), device=fit.device) * best_of
+        return codes[chosen]
 
     @torch.inference_mode()
     def plan_each(self, texts: Sequence[str], frames: int, seeds: Sequence[int], report: Report) -> Tensor:
@@ -414,6 +440,7 @@ class DualConditionedLatentDiffusion(Staged):
             dtype = next(self.denoiser.parameters()).dtype
             seen = [each.to(noise.device, dtype) for each in told]
             first, last = sampling.guidance_interval or WHOLE
+            plan_scale = self.config.defaults.plan_scale if self.has_plan else None
             scheduler = make_sampler(sampling.sampler, self.config.prediction)
             scheduler.set_timesteps(sampling.steps, device=noise.device)
             extra = {"generator": _generators(noise)} if sampling.sampler == "ddpm" else {}
@@ -430,7 +457,7 @@ class DualConditionedLatentDiffusion(Staged):
                 scale = sampling.guidance_scale if guide else 1.0
 
                 def predict(given: Tensor, there: Sequence[Conditions], t: Tensor = t, scale: float = scale) -> Tensor:
-                    return guided(self.denoiser, given.to(dtype), t, there, course.weights, scale)
+                    return guided(self.denoiser, given.to(dtype), t, there, course.weights, scale, plan_scale)
 
                 prediction = in_windows(predict, z, seen, course, index)
                 z = scheduler.step(prediction.to(z.dtype), t, z, **extra).prev_sample
@@ -440,6 +467,11 @@ class DualConditionedLatentDiffusion(Staged):
     def begin(self, scheduler: Any, noise: Tensor, conditions: Conditions, sampling: Sampling) -> tuple[int, Tensor]:
         """At which step of the scheduler the reverse process begins, and from which z_t: from noise alone."""
         return 0, noise * scheduler.init_noise_sigma
+
+
+def further(seed: int, number: int) -> int:
+    """Another seed that follows from one; number 0 is the seed itself."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {number}".encode()).digest()[:7], "big") if number else seed
 
 
 def _generators(noise: Tensor) -> list[torch.Generator]:

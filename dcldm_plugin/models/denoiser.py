@@ -48,20 +48,43 @@ class Denoiser(Protocol):
 
 
 def guided(
-    denoiser: Denoiser, z: Tensor, t: Tensor, told: Sequence[Conditions], weights: Sequence[float], scale: float
+    denoiser: Denoiser,
+    z: Tensor,
+    t: Tensor,
+    told: Sequence[Conditions],
+    weights: Sequence[float],
+    scale: float,
+    plan_scale: float | None = None,
 ) -> Tensor:
     """Equation 8: w e(z, t, E_text, E_t2a) + (1 - w) e(z, t), in one batch; scale 1 needs no second part.
 
     `told` holds one or several conditions of each latent, whose predictions are added with their weights, and
     at its end those of the empty text (the negative prompt, where there is one).
+
+    plan_scale: leads by the words w times, and on from there by the plan this many times, for which the words
+    alone are predicted too (Brooks et al., equation 3, https://arxiv.org/abs/2211.09800). None: by both alike.
     """
-    seen = told if scale != 1.0 else told[:-1]
-    count = len(seen)
-    predictions = denoiser(z.repeat(count, 1, 1, 1), t.expand(count * len(z)), together(seen)).chunk(count)
-    conditional = predictions[0]
-    if len(weights) > 1:
-        conditional = torch.stack([weight * each for weight, each in zip(weights, predictions)]).sum(0)  # noqa: B905
-    return conditional if scale == 1.0 else scale * conditional + (1.0 - scale) * predictions[-1]
+    *prompts, empty = told
+    if scale == 1.0:
+        return _weighed(_predicted(denoiser, z, t, prompts), weights)
+    if plan_scale is None or plan_scale == scale:
+        *conditional, free = _predicted(denoiser, z, t, told)
+        return scale * _weighed(conditional, weights) + (1.0 - scale) * free
+    words = [Conditions(each.text, each.text_mask, empty.plan) for each in prompts]
+    *conditional, free = _predicted(denoiser, z, t, [*prompts, *words, empty])
+    by_both, by_words = (_weighed(part, weights) for part in (conditional[: len(words)], conditional[len(words) :]))
+    return scale * by_words + (1.0 - scale) * free + plan_scale * (by_both - by_words)
+
+
+def _predicted(denoiser: Denoiser, z: Tensor, t: Tensor, told: Sequence[Conditions]) -> Sequence[Tensor]:
+    count = len(told)
+    return denoiser(z.repeat(count, 1, 1, 1), t.expand(count * len(z)), together(told)).chunk(count)
+
+
+def _weighed(predictions: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    if len(weights) == 1:
+        return predictions[0]
+    return torch.stack([weight * each for weight, each in zip(weights, predictions, strict=True)]).sum(0)
 
 
 def together(told: Sequence[Conditions]) -> Conditions:

@@ -65,3 +65,9 @@ class TextEncoder(nn.Module):
         ).to(next(self.encoder.parameters()).device)
         states = self.encoder(**batch).last_hidden_state
         return states, batch["attention_mask"].bool()
+
+
+def mean_state(states: Tensor, mask: Tensor) -> Tensor:
+    """[batch, tokens, width] -> [batch, width], of the tokens that are there."""
+    there = mask[..., None].to(states.dtype)
+    return (states * there).sum(1) / there.sum(1).clamp(min=1.0)

@@ -23,6 +23,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from dcldm_plugin.models.denoiser import Conditions
+from dcldm_plugin.models.text import mean_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +162,7 @@ class DualTransformer(nn.Module):
         x = self.input(z.transpose(1, 2).reshape(batch, steps, channels * bands))
 
         # 1. What every block is modulated by: the time step and the mean of the text.
-        weights = conditions.text_mask[..., None].to(conditions.text.dtype)
-        pooled = (conditions.text * weights).sum(1) / weights.sum(1).clamp(min=1.0)
+        pooled = mean_state(conditions.text, conditions.text_mask)
         embedding = functional.silu(self.time(sinusoidal(t, 256)) + self.pooled_text(pooled))
         shared = self.shared_modulation(embedding).view(batch, 6, config.width)
 

@@ -26,7 +26,7 @@ from dcldm_plugin.audio.settings import FinishSettings
 from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.models import acoustic_lm, encodings
 from dcldm_plugin.models.course import Course, Known, between, mixed, widened
-from dcldm_plugin.models.dcldm import EMPTY_SEED, DualConditionedLatentDiffusion
+from dcldm_plugin.models.dcldm import EMPTY_SEED, DualConditionedLatentDiffusion, further, within
 from dcldm_plugin.models.denoiser import Conditions
 from dcldm_plugin.models.device import render_in_batches
 from dcldm_plugin.models.joins import spliced
@@ -37,7 +37,8 @@ FADE_SECONDS = 0.02
 BEFORE_CHANGE_SECONDS = 0.1  # a new plan's first event may begin this early
 KEPT = 16  # latents of takes, a few hundred KB each
 CEILING = 10.0 ** (-1.2 / 20.0)  # of what is new in a part, a little below what finishing allows
-SIDE, CHOICE, CHUNK = 1, 2, 1000  # what else is drawn from a seed, apart from what it draws by itself
+# What else is drawn from a seed, apart from what it draws by itself.
+SIDE, CHOICE, CANDIDATE, CHUNK = 1, 2, 100, 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class Variations:
     def __init__(self, model: DualConditionedLatentDiffusion, name: str, version: str) -> None:
         self.model, self.name, self.version = model, name, version
         self._latents: OrderedDict[str, Tensor] = OrderedDict()
+        self._chosen: dict[str, int] = {}
 
     # Takes
 
@@ -81,9 +83,10 @@ class Variations:
             self._prefetch(wanted, report)
 
         def batch(items: range) -> Iterator[Tensor]:
-            chosen = [wanted[item] for item in items]
+            chosen = [self._resolved(wanted[item], report) for item in items]
             self._prefetch(chosen, report)
-            for one, z in zip(chosen, self._made(chosen, report), strict=True):
+            chosen = self._settled(chosen, report)
+            for one, z in zip(chosen, self._all_made(chosen, report), strict=True):
                 yield self._finished(one, z, report)
 
         # Favourites are weighed anew for each take.
@@ -93,7 +96,7 @@ class Variations:
 
     def level(self, request: GenerationRequest, report: Report) -> Level | None:
         """For a take that is its parent in part: what finishing did to the parent's level."""
-        request = _origin(request)
+        request = self._resolved(request, report)
         if request.control is None or not request.control.keeps_length:
             return None
         parent = request.control.parents[0].request
@@ -104,18 +107,81 @@ class Variations:
     @torch.inference_mode()
     def audio(self, take: GenerationRequest, report: Report) -> Tensor:
         """The sound [channels, samples] of a request for one take, made again."""
-        take = _origin(take)
+        (take,) = self._settled([self._resolved(take, report)], report)
         return self._finished(take, self.latent(take, report), report)
 
     @torch.inference_mode()
     def latent(self, take: GenerationRequest, report: Report) -> Tensor:
         """z_0 [channels of sound, channels, steps, bands] of a request for one take, made again."""
-        take = _origin(take)
+        (take,) = self._settled([self._resolved(take, report)], report)
         name = _name(take)
         if name not in self._latents:
             self._made([take], report)
         self._latents.move_to_end(name)
         return self._latents[name].to(self.model.placement.device)
+
+    # Candidates: a new take is that of several that fits its words best.
+
+    def _resolved(self, take: GenerationRequest, report: Report) -> GenerationRequest:
+        """A take as what it stays, its parents as the candidates that were chosen."""
+        take = _origin(take)
+        control = take.control
+        if control is None or not control.parents:
+            return take
+        parents = []
+        for parent in control.parents:
+            (request,) = self._settled([self._resolved(parent.request, report)], report)
+            parents.append(replace(parent, request=request))
+        return replace(take, control=replace(control, parents=tuple(parents)))
+
+    def _settled(self, takes: Sequence[GenerationRequest], report: Report) -> list[GenerationRequest]:
+        """Takes that differ in nothing but their seeds, each as that of its candidates that was chosen."""
+        first = takes[0]
+        count = first.sampling.candidates or 1
+        if count == 1 or self.model.matcher is None or not _is_new(first):
+            return list(takes)
+        undecided = [take for take in takes if self._choice(take) is None]
+        tried = [_candidate(take, number) for take in undecided for number in range(count)]
+        fits, at_once = [], self.model.placement.batch
+        for start in range(0, len(tried), at_once):
+            some, end = tried[start : start + at_once], min(start + at_once, len(tried))
+            heard = within(report, start / len(tried), end / len(tried))
+            fits += [self._fit(take, z) for take, z in zip(some, self._made(some, heard), strict=True)]
+        for index, take in enumerate(undecided):
+            of_one = fits[index * count : (index + 1) * count]
+            self._choose(take, of_one.index(max(of_one)))
+        return [_candidate(take, self._choice(take) or 0) for take in takes]
+
+    def _fit(self, take: GenerationRequest, z: Tensor) -> float:
+        assert self.model.matcher is not None
+        with self.model.at_work("text"):
+            states, mask = self.model.text([take.prompt.text])
+        return float(self.model.matcher.of_latents(z, states, mask).mean())
+
+    def _choice(self, take: GenerationRequest) -> int | None:
+        name, cache = _name(take), self.model.cache
+        if name not in self._chosen and cache is not None:
+            found = cache.get(self._content(name))
+            if found is not None and found.numel() == 1 and 0 <= int(found) < (take.sampling.candidates or 1):
+                self._chosen[name] = int(found)
+        return self._chosen.get(name)
+
+    def _choose(self, take: GenerationRequest, number: int) -> None:
+        name, cache = _name(take), self.model.cache
+        self._chosen[name] = number
+        if cache is not None:
+            cache.put(self._content(name), torch.tensor([[number]]))
+
+    def _content(self, name: str) -> dict[str, Any]:
+        return {"model": self.version, "chosen": name}
+
+    def _all_made(self, takes: Sequence[GenerationRequest], report: Report) -> list[Tensor]:
+        """Latents of takes that differ in nothing but their seeds; those that were kept cost nothing."""
+        kept = {_name(take): self._latents.get(_name(take)) for take in takes}
+        missing = [take for take in takes if kept[_name(take)] is None]
+        made = iter(self._made(missing, report) if missing else ())
+        device = self.model.placement.device
+        return [next(made) if z is None else z.to(device) for z in (kept[_name(take)] for take in takes)]
 
     def _made(self, takes: Sequence[GenerationRequest], report: Report) -> list[Tensor]:
         """Latents of takes that differ in nothing but their seeds, made together."""
@@ -209,7 +275,7 @@ class Variations:
 
     def _fresh(self, seed: int, steps: int, width: float) -> Tensor:
         centre = self.model.noise(steps, seed)
-        return centre if width <= 0.0 else widened(centre, self.model.noise(steps, _further(seed, SIDE)), width)
+        return centre if width <= 0.0 else widened(centre, self.model.noise(steps, further(seed, SIDE)), width)
 
     def branches(self, take: GenerationRequest, steps: int, report: Report) -> list[Branch]:
         """The prompts and plans of a take that lasts `steps`."""
@@ -273,7 +339,7 @@ class Variations:
         while have.shape[1] < frames:
             tail = have[:, -(longest // 2) :]
             wanted = min(longest, tail.shape[1] + frames - have.shape[1])
-            piece = self.model.plans(text, wanted, [_further(seed, CHUNK + have.shape[1])], report, tail)[0]
+            piece = self.model.plans(text, wanted, [further(seed, CHUNK + have.shape[1])], report, tail)[0]
             have = torch.cat([have, piece[:, tail.shape[1] :]], dim=1)
         return have
 
@@ -287,8 +353,7 @@ class Variations:
         """Make the plans of several takes together where the language model draws them anew."""
         first = takes[0]
         steps = self.steps(first)
-        new = first.control is None or first.control.kind == "regenerate"
-        if new and self.model.has_plan and steps <= self.model.config.longest_steps:
+        if _is_new(first) and self.model.has_plan and steps <= self.model.config.longest_steps:
             seeds = [take.seeds[0].structure for take in takes]
             self.model.plans(first.prompt.text, self._frames(steps), seeds, report)
 
@@ -375,6 +440,11 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _is_new(take: GenerationRequest) -> bool:
+    """Whether a take follows from its words alone."""
+    return take.control is None or take.control.kind == "regenerate"
+
+
 def _origin(take: GenerationRequest) -> GenerationRequest:
     """The take itself, or, where a control moves nothing at all, the one that it stays."""
     control = take.control
@@ -404,13 +474,15 @@ def _weights(take: GenerationRequest, control: Control) -> list[float]:
     """One number a parent, together 1; a take's texture seed draws its place between several."""
     if len(control.parents) == 1:
         return [1.0]
-    generator = np.random.default_rng(_further(take.seeds[0].texture, CHOICE))
+    generator = np.random.default_rng(further(take.seeds[0].texture, CHOICE))
     return [float(weight) for weight in generator.dirichlet(np.ones(len(control.parents)))]
 
 
-def _further(seed: int, purpose: int) -> int:
-    """Another seed that follows from one."""
-    return int.from_bytes(hashlib.sha256(f"{seed} {purpose}".encode()).digest()[:7], "big")
+def _candidate(take: GenerationRequest, number: int) -> GenerationRequest:
+    """One of the sounds that a take is chosen from: the same plan, and a texture of its own."""
+    seeds = take.seeds[0]
+    own = replace(seeds, texture=further(seeds.texture, CANDIDATE + number)) if number else seeds
+    return replace(take, seeds=(own,), sampling=replace(take.sampling, candidates=1))
 
 
 def _name(take: GenerationRequest) -> str:

@@ -1,6 +1,6 @@
 """The configuration of a training run: one TOML file, checked, and printed and stored with every default in it.
 
-    part = "adapter"            # codec, lm, vae, vocoder, unet, transformer or adapter
+    part = "adapter"            # codec, lm, vae, vocoder, matcher, unet, transformer or adapter
     base = "builtin"            # what it starts from: builtin, tango, new, new-unet, or a model's folder
     out = "my-sounds"           # everything that the run writes, the finished model in `model` there
 
@@ -29,8 +29,9 @@ from typing import Any, get_args, get_origin, get_type_hints
 from dcldm_plugin.errors import InvalidInput
 
 DENOISERS = ("unet", "transformer", "adapter")
-PARTS = ("codec", "lm", "vae", "vocoder", *DENOISERS)
-ONE_PROCESS = ("codec", "vocoder")  # whose codebooks and judges learn beside the gradient
+PARTS = ("codec", "lm", "vae", "vocoder", "matcher", *DENOISERS)
+# Codebooks and judges learn beside the gradient; the matcher compares all sounds of a batch.
+ONE_PROCESS = ("codec", "vocoder", "matcher")
 
 
 def _check(condition: bool, sentence: str) -> None:
@@ -215,7 +216,23 @@ class SoundRecipe:
         _check(self.kl_weight >= 0.0 and self.plain_steps >= 0, "kl_weight and plain_steps: choose 0 or more.")
 
 
-Recipe = DenoiserRecipe | LmRecipe | SoundRecipe
+@dataclass(frozen=True, slots=True)
+class MatcherRecipe:
+    """wrong_tokens, crops, from_start: as the denoiser's. noise: latents get noise of up to this deviation."""
+
+    wrong_tokens: float = 0.05
+    noise: float = 0.3
+    crops: float = 0.7
+    from_start: float = 0.7
+
+    def __post_init__(self) -> None:
+        shares = (self.wrong_tokens, self.crops, self.from_start)
+        _check(all(0.0 <= share <= 1.0 for share in shares), "all shares are from 0 to 1.")
+        _check(0.0 <= self.noise <= 10.0, "noise: choose a number from 0 to 10.")
+
+
+Recipe = DenoiserRecipe | LmRecipe | MatcherRecipe | SoundRecipe
+RECIPES: dict[str, type[Recipe]] = {"lm": LmRecipe, "matcher": MatcherRecipe}
 _SMALL: dict[str, Any] = {"warm_up": 100, "last_share": 0.05, "clip": 1.0}
 # What the paper leaves open is TANGO's (its train.py and train.sh): 48 sounds a step, one mixture of two sounds.
 DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
@@ -238,6 +255,10 @@ DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "lm": {"optimizer": {"rate": 1e-3} | _SMALL, "run": {"epochs": 40.0, "average": 0.999}},
+    "matcher": {
+        "optimizer": {"rate": 2e-3, "weight_decay": 0.05} | _SMALL,
+        "run": {"epochs": 40.0, "batch": 64, "at_once": 64, "average": 0.995},
+    },
     "codec": {"optimizer": {"rate": 1e-3} | _SMALL, "run": {"epochs": 40.0, "batch": 12, "average": 0.99}},
     "vae": {"optimizer": {"rate": 1e-3} | _SMALL, "run": {"epochs": 40.0, "average": 0.99}},
     "vocoder": {"optimizer": {"rate": 2e-4} | _SMALL, "run": {"epochs": 40.0, "average": 0.999}},
@@ -280,7 +301,7 @@ def make_config(values: Mapping[str, Any], folder: Path) -> Config:
     _check(part in PARTS, f"part: choose one of {', '.join(PARTS)}.")
     _check("out" in values, "out: say which folder the run writes to.")
     assert isinstance(part, str)
-    recipe = DenoiserRecipe if part in DENOISERS else LmRecipe if part == "lm" else SoundRecipe
+    recipe = DenoiserRecipe if part in DENOISERS else RECIPES.get(part, SoundRecipe)
     hints = get_type_hints(Config) | {"recipe": recipe}
     merged: dict[str, Any] = {"data": {}, "recipe": {}, **values}
     for section, defaults in DEFAULTS[part].items():

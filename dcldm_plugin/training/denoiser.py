@@ -43,7 +43,7 @@ class DenoiserLoss:
 
         # 1. Latents, in some steps of a half of each sound.
         mean, deviation = data.latents(draw.rows)
-        piece = self._piece(mean.shape[2], shared)
+        piece = piece_of(mean.shape[2], shared, recipe.crops, recipe.from_start)
         shape = (mean.shape[1], piece.stop - piece.start, mean.shape[3])
         z = mean[:, :, piece]
         if recipe.posterior and deviation is not None:
@@ -72,30 +72,35 @@ class DenoiserLoss:
         terms = {name: errors.detach()[(alpha < high) & (alpha >= low)].mean() for name, low, high in NOISE_LEVELS}
         return {"total": (weight * errors).mean(), "error": errors.mean(), **terms}
 
-    def _piece(self, steps: int, shared: Generator) -> slice:
-        if shared.random() >= self.recipe.crops:
-            return slice(0, steps)
-        length = steps // 2
-        start = 0 if shared.random() < self.recipe.from_start else int(shared.integers(steps - length + 1))
-        return slice(start, start + length)
-
     def _plans(self, rows: NDArray[np.int64], own: list[Generator]) -> Tensor:
         """What the denoiser is told [rows, length, width]."""
         stored = self.data.encodings(rows)
         if stored is not None:
             return stored
-        return self.encoded(self.data.codes(rows), own)
+        return encoded(self.data.codes(rows), self.books, own, self.recipe.wrong_tokens, self.recipe.fewer_codebooks)
 
-    def encoded(self, codes: Tensor, own: list[Generator]) -> Tensor:
-        """E_t2a [batch, frames, width] of codes [batch, codebooks, frames], with wrong and missing tokens."""
-        recipe, books = self.recipe, len(self.books)
-        kept = torch.full((len(codes),), books)
-        for row, random in enumerate(own):
-            if recipe.wrong_tokens:
-                wrong = torch.from_numpy(random.random(codes.shape[1:]) < recipe.wrong_tokens)
-                others = torch.from_numpy(random.integers(self.books.shape[1], size=codes.shape[1:]))
-                codes[row] = torch.where(wrong, others, codes[row])
-            if recipe.fewer_codebooks and books > 1 and random.random() < recipe.fewer_codebooks:
-                kept[row] = int(random.integers(1, books))
-        given = (torch.arange(books)[None] < kept[:, None]).float()
-        return torch.stack([given[:, k, None, None] * book[codes[:, k]] for k, book in enumerate(self.books)]).sum(0)
+
+def piece_of(steps: int, shared: Generator, crops: float, from_start: float) -> slice:
+    """All of the latent steps, or, in `crops` of all cases, a half of them, which in `from_start` is the first."""
+    if shared.random() >= crops:
+        return slice(0, steps)
+    length = steps // 2
+    start = 0 if shared.random() < from_start else int(shared.integers(steps - length + 1))
+    return slice(start, start + length)
+
+
+def encoded(
+    codes: Tensor, books: Tensor, own: list[Generator], wrong_tokens: float, fewer_codebooks: float = 0.0
+) -> Tensor:
+    """E_t2a [batch, frames, width] of codes [batch, codebooks, frames], with wrong and missing tokens."""
+    count = len(books)
+    kept = torch.full((len(codes),), count)
+    for row, random in enumerate(own):
+        if wrong_tokens:
+            wrong = torch.from_numpy(random.random(codes.shape[1:]) < wrong_tokens)
+            others = torch.from_numpy(random.integers(books.shape[1], size=codes.shape[1:]))
+            codes[row] = torch.where(wrong, others, codes[row])
+        if fewer_codebooks and count > 1 and random.random() < fewer_codebooks:
+            kept[row] = int(random.integers(1, count))
+    given = (torch.arange(count)[None] < kept[:, None]).float()
+    return torch.stack([given[:, k, None, None] * book[codes[:, k]] for k, book in enumerate(books)]).sum(0)

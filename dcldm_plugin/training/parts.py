@@ -18,6 +18,7 @@ from dcldm_plugin.models.acoustic_lm import sample_codes
 from dcldm_plugin.models.audioldm import HifiGan
 from dcldm_plugin.models.checkpoint import make_vocoder
 from dcldm_plugin.models.latent import LinearVae
+from dcldm_plugin.models.matcher import Matcher
 from dcldm_plugin.models.tango import NEW
 from dcldm_plugin.models.transformer import DualTransformer
 from dcldm_plugin.models.unet import DualUNet
@@ -29,12 +30,14 @@ from dcldm_plugin.training.config import (
     Config,
     DenoiserRecipe,
     LmRecipe,
+    MatcherRecipe,
     SoundRecipe,
 )
 from dcldm_plugin.training.denoiser import DenoiserLoss
 from dcldm_plugin.training.lm import PlanLoss
 from dcldm_plugin.training.loop import LossFunction, Sounds
 from dcldm_plugin.training.manifest import Complain, read_items
+from dcldm_plugin.training.matcher import MatchLoss
 from dcldm_plugin.training.precompute import AudioSet, EncodedSet, Portion, audio_set, encoded_set
 from dcldm_plugin.training.sound_files import Clip, clips_of
 from dcldm_plugin.training.vae import VaeLoss, linear_space, measure_latents
@@ -85,8 +88,8 @@ def build(config: Config, base: Base, accelerator: Accelerator, cache: Path, com
     portion = Portion(accelerator.process_index, accelerator.num_processes)
     level = config.data.level
     data: AudioSet | EncodedSet
-    if config.part in (*DENOISERS, "lm"):
-        plans = config.data.plans if config.part != "lm" else "target"
+    if config.part in (*DENOISERS, "lm", "matcher"):
+        plans = config.data.plans if config.part in DENOISERS else "target"
 
         def compute() -> AudioSet | EncodedSet:
             return encoded_set(cache, clips, chain, level, plans, portion, complain)
@@ -139,8 +142,7 @@ def _denoiser(config: Config, base: Base, data: AudioSet | EncodedSet, sounds: S
         value.requires_grad_(True)
     if config.run.checkpointing:
         _save_memory(denoiser)
-    books = torch.stack([layer.codebook.embed for layer in _quantiser(chain.codec).layers])
-    loss = DenoiserLoss(data, books, recipe, chain.config.prediction)
+    loss = DenoiserLoss(data, _books(chain.codec), recipe, chain.config.prediction)
     return Task(denoiser, loss, data, sounds, lambda: None, _generated(config, base))
 
 
@@ -176,6 +178,23 @@ def _language_model(config: Config, base: Base, data: AudioSet | EncodedSet, sou
         chain.empty_plan.copy_(codes[0])
 
     return Task(model, PlanLoss(data, config.recipe), data, sounds, finish, _generated(config, base))
+
+
+def _matcher(config: Config, base: Base, data: AudioSet | EncodedSet, sounds: Sounds) -> Task:
+    assert isinstance(data, EncodedSet) and isinstance(config.recipe, MatcherRecipe)
+    _needs_folder(config, base)
+    assert base.sizes is not None
+    chain, books = base.chain, _books(base.chain.codec)
+    if chain.matcher is None:
+        channels, _, bands = chain.space.mean.shape
+        sizes = {"plan_width": books.shape[-1], "latent_width": channels * bands, "text_width": base.sizes.text_width}
+        base.sizes = replace(base.sizes, matcher=sizes)
+        torch.manual_seed(config.run.seed)
+        chain.matcher = Matcher(**sizes).to(chain.space.mean.device)
+    return Task(
+        chain.matcher.requires_grad_(True), MatchLoss(data, books, config.recipe), data, sounds, lambda: None,
+        _generated(config, base),
+    )  # fmt: skip
 
 
 def _codec(config: Config, base: Base, data: AudioSet | EncodedSet, sounds: Sounds) -> Task:
@@ -255,6 +274,7 @@ def _vocoder(config: Config, base: Base, data: AudioSet | EncodedSet, sounds: So
 MAKERS: dict[str, Callable[[Config, Base, AudioSet | EncodedSet, Sounds], Task]] = {
     **dict.fromkeys(DENOISERS, _denoiser),
     "lm": _language_model,
+    "matcher": _matcher,
     "codec": _codec,
     "vae": _vae,
     "vocoder": _vocoder,
@@ -282,6 +302,11 @@ def _generated(config: Config, base: Base) -> Callable[[str, int], NDArray[np.fl
 
 def _quantiser(codec: Any) -> Any:
     return codec.quantizer
+
+
+def _books(codec: Any) -> Tensor:
+    """[codebooks, size, width]."""
+    return torch.stack([layer.codebook.embed for layer in _quantiser(codec).layers])
 
 
 def _array(audio: Tensor) -> NDArray[np.float32]:

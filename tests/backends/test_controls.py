@@ -47,7 +47,7 @@ def take(backend: DcldmBackend, request: GenerationRequest) -> Samples:
 
 
 def plain(text: str, seed: int = 1, seconds: float = SECONDS) -> GenerationRequest:
-    return GenerationRequest.create(text, seed=seed, seconds=seconds, sampling=Sampling("dpm++", 8, 3.0))
+    return GenerationRequest.create(text, seed=seed, seconds=seconds, sampling=Sampling("dpm++", 8, 3.0, candidates=1))
 
 
 def parent(backend: DcldmBackend, request: GenerationRequest) -> Parent:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,13 +19,16 @@ from dcldm_plugin.models.dcldm import FULL_SIZE_DEFAULTS, ChainConfig, Defaults,
 from dcldm_plugin.models.denoiser import Conditions
 from dcldm_plugin.models.device import Placement
 from dcldm_plugin.models.latent import LatentSpace, MelRange
+from dcldm_plugin.models.matcher import Matcher
 from dcldm_plugin.models.mel import MelConfig
 from dcldm_plugin.models.plan import PlanModel
+from dcldm_plugin.models.plan_cache import PlanCache
 from dcldm_plugin.models.schedule import SAMPLERS
 from dcldm_plugin.models.text import TextEncoder
 from dcldm_plugin.models.transformer import DualTransformer, TransformerConfig
 from dcldm_plugin.models.unet import DualUNet
-from dcldm_plugin.types import GenerationRequest, Sampling, Seeds
+from dcldm_plugin.models.variation import Variations
+from dcldm_plugin.types import Control, GenerationRequest, Parent, Sampling, Seeds, unheard
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -321,3 +325,67 @@ def test_guidance_interval_is_checked_and_survives_json() -> None:
     assert FULL_SIZE_DEFAULTS.fill(Sampling(guidance_interval=(0.0, 0.5))).guidance_interval == (0.0, 0.5)
     stored = Defaults(**{"guidance_interval": [0.1, 0.9]})  # type: ignore[arg-type]  # as JSON has it
     assert stored.fill(Sampling()).guidance_interval == (0.1, 0.9)
+
+
+def matching(plans: int = 1) -> DualConditionedLatentDiffusion:
+    torch.manual_seed(3)
+    matcher = Matcher(plan_width=8, latent_width=8, text_width=16)
+    return make(ChainConfig(defaults=Defaults(plans=plans)), matcher=matcher)
+
+
+def test_of_several_plans_that_which_fits_the_words_best_is_kept() -> None:
+    first, best = matching(), matching(plans=4)
+    seeds, (short, long) = list(range(12)), (first.plan_frames(8), first.plan_frames(16))
+    alone = first.plans("rain on a roof", short, seeds, Heard())
+    chosen = best.plans("rain on a roof", short, seeds, Heard())
+    states, mask = best.text(["rain on a roof"])
+
+    def fit(codes: Tensor) -> Tensor:
+        assert best.matcher is not None
+        with torch.inference_mode():
+            return best.matcher.of_plans(best.encoded(codes, 8), states, mask)
+
+    assert bool((fit(chosen) >= fit(alone) - 1e-6).all()) and bool((fit(chosen) > fit(alone) + 1e-4).any())
+    best.forget_plans()
+    few = best.plans("rain on a roof", short, seeds[:2], Heard())
+    assert torch.equal(few, chosen[:2])  # whatever else is asked for
+    longer = best.plans("rain on a roof", long, seeds, Heard())
+    assert torch.equal(longer[:, :, : short - 2], chosen[:, :, : short - 2])  # and however long
+
+
+def test_a_take_is_the_best_of_its_candidates_and_variations_know_which() -> None:
+    variations = Variations(matching(), "tiny", "1")
+    request = GenerationRequest.create("rain on a roof", seconds=0.6, seed=5, variations=8, model="tiny")
+
+    def made(request: GenerationRequest, candidates: int) -> list[Tensor]:
+        sampling = replace(SAMPLING, guidance_interval=(0.0, 1.0), candidates=candidates)
+        return list(variations.takes(request, sampling, unheard))
+
+    alone, best = made(request, 1), made(request, 3)
+    others = [float((one - other).abs().max()) > 1e-3 for one, other in zip(alone, best, strict=True)]
+    assert 0 < sum(others) < 8
+    again = Variations(matching(), "tiny", "1")
+    again.model.cache, variations = None, again
+    assert torch.equal(made(request.only(2), 3)[0], best[2])  # by itself, in another process
+    index = others.index(True)
+    used = replace(request.only(index), sampling=replace(SAMPLING, guidance_interval=(0.0, 1.0), candidates=3))
+    same = Control("retexture", (Parent(used, "1"),), amount=0.0)
+    near = replace(same, amount=0.2)
+    unmoved, moved = (made(replace(used, id="new", control=each, seeds=(Seeds(9, 9),)), 3)[0] for each in (same, near))
+    assert torch.equal(unmoved, best[index])
+    far = made(replace(used, id="new", control=replace(same, amount=1.0), seeds=(Seeds(9, 9),)), 3)[0]
+    assert float((moved - best[index]).abs().mean()) < float((far - best[index]).abs().mean())
+
+
+def test_a_choice_is_kept_on_disk_with_the_plans(tmp_path: Path) -> None:
+    request = GenerationRequest.create("rain on a roof", seconds=0.6, seed=5, model="tiny")
+    sampling = replace(SAMPLING, guidance_interval=(0.0, 1.0), candidates=3)
+    steps = []
+    for _ in range(2):
+        variations, heard = Variations(matching(), "tiny", "1"), Heard()
+        variations.model.cache = PlanCache(tmp_path)
+        made = list(variations.takes(request, sampling, heard))
+        steps.append((heard.stages.count("planning"), heard.stages.count("denoising"), made[0]))
+    assert steps[0][0] > 0 and steps[1][0] == 0
+    assert steps[0][1] == 3 * steps[1][1]
+    assert torch.equal(steps[0][2], steps[1][2])

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,21 @@ def test_what_is_written_is_read_and_renders_the_same(kind: str, tmp_path: Path)
     assert found == version
     assert not list(tmp_path.glob("*.part"))
     assert torch.allclose(render(model, Seeds(1, 1)), render(again, Seeds(1, 1)), atol=1e-4)
+
+
+def test_a_matcher_comes_with_the_model_that_has_one(tmp_path: Path) -> None:
+    sizes = replace(tiny_sizes(), matcher={"plan_width": 8, "latent_width": 8, "text_width": 16})
+    model = checkpoint.build(sizes, tiny_text())
+    assert model.matcher is not None
+    checkpoint.write(model, sizes, tmp_path)
+    again, _ = checkpoint.read(tmp_path, model.text)
+    assert again.matcher is not None
+    there = again.matcher.state_dict()
+    for name, value in model.matcher.state_dict().items():
+        torch.testing.assert_close(there[name], value, rtol=1e-3, atol=1e-3)
+    (tmp_path / "matcher.safetensors").unlink()
+    with pytest.raises(BrokenModel, match="not complete"):
+        checkpoint.read(tmp_path, model.text)
 
 
 def test_seeds_and_length_do_what_they_say(folder: Path) -> None:

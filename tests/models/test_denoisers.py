@@ -163,6 +163,26 @@ def test_guidance_is_equation_8() -> None:
     )
 
 
+def test_guidance_may_lead_by_the_words_and_then_by_the_plan() -> None:
+    def network(z: Tensor, t: Tensor, given: Conditions) -> Tensor:
+        words, plan = given.text.mean(dim=(1, 2)), given.plan.mean(dim=(1, 2))
+        return z * (words + 10.0 * plan).view(-1, 1, 1, 1)
+
+    def told(words: float, plan: float) -> Conditions:
+        mask = torch.ones(1, 1, dtype=torch.bool)
+        return Conditions(torch.full((1, 1, 2), words), mask, torch.full((1, 3, 2), plan))
+
+    z, t, prompts = torch.randn(1, 4, 3, 2), torch.tensor([1]), [told(2.0, 1.0), told(4.0, 3.0), told(0.5, 0.2)]
+    free, words, both = 0.5 + 2.0, 0.75 * 2.0 + 0.25 * 4.0 + 2.0, 0.75 * 12.0 + 0.25 * 34.0
+    expected = free + 4.0 * (words - free) + 1.5 * (both - words)
+    assert torch.allclose(guided(network, z, t, prompts, [0.75, 0.25], 4.0, 1.5), expected * z, rtol=1e-4)
+    alike = guided(network, z, t, prompts, [0.75, 0.25], 4.0, 4.0)
+    assert torch.equal(alike, guided(network, z, t, prompts, [0.75, 0.25], 4.0))  # equation 8
+    assert torch.equal(
+        guided(network, z, t, prompts, [0.75, 0.25], 1.0, 1.5), guided(network, z, t, prompts, [0.75, 0.25], 1.0)
+    )
+
+
 def test_unknown_place_is_refused() -> None:
     with pytest.raises(ValueError, match="sideways"):
         DualUNet(TINY_UNET, ("sideways",))

@@ -51,6 +51,10 @@ def learn(config: Config) -> tuple[Base, Task, list[float]]:
     [
         ("lm", {"optimizer": {"rate": 1e-2, "warm_up": 0}}),
         ("transformer", {"optimizer": {"rate": 5e-3, "warm_up": 0}}),
+        (
+            "matcher",
+            {"data": {"held_out": 0.4}, "optimizer": {"rate": 1e-2, "warm_up": 0}, "run": {"at_once": 4}},
+        ),
         ("codec", {"recipe": {"seconds": 0.5, "plain_steps": 0}, "optimizer": {"warm_up": 0}, "run": {"steps": 12}}),
         (
             "vocoder",
