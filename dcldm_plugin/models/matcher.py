@@ -55,11 +55,15 @@ class Matcher(nn.Module):
 
     def of_plans(self, encoded: Tensor, states: Tensor, mask: Tensor) -> Tensor:
         """How well plans E_t2a [n, frames, width] fit one text [1, tokens, width]: -1 … 1 each, [n]."""
-        return (self.plans(encoded.float()) @ self.text(states.float(), mask).T)[:, 0]
+        return _fits(self.plans(encoded.float()), self.text(states.float(), mask))
 
     def of_latents(self, z: Tensor, states: Tensor, mask: Tensor) -> Tensor:
         """The same for latents z_0 [n, channels, time, bands]."""
-        return (self.latents(as_frames(z.float())) @ self.text(states.float(), mask).T)[:, 0]
+        return _fits(self.latents(as_frames(z.float())), self.text(states.float(), mask))
+
+
+def _fits(sounds: Tensor, text: Tensor) -> Tensor:
+    return (sounds @ text.T)[:, 0]
 
 
 def as_frames(z: Tensor) -> Tensor:

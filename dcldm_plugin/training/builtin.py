@@ -1,6 +1,6 @@
 """The built-in model before it has learned anything: the sizes of its parts.
 
-Its recipe is the configurations in `recipes_builtin`, each a run of `dcldm train` that takes the folder of the
+Its recipe is the configurations in `configs`, each a run of `dcldm train` that takes the folder of the
 one before it and teaches one more part.
 """
 
