@@ -31,7 +31,7 @@ from dcldm_plugin.models.denoiser import Conditions
 from dcldm_plugin.models.device import render_in_batches
 from dcldm_plugin.models.joins import spliced
 from dcldm_plugin.models.sound import sound
-from dcldm_plugin.types import AudioSource, Control, GenerationRequest, Level, Report, Sampling
+from dcldm_plugin.types import AudioSource, Control, GenerationRequest, Level, Report, Sampling, Seeds
 
 FADE_SECONDS = 0.02
 BEFORE_CHANGE_SECONDS = 0.1  # a new plan's first event may begin this early
@@ -83,9 +83,8 @@ class Variations:
             self._prefetch(wanted, report)
 
         def batch(items: range) -> Iterator[Tensor]:
-            chosen = [self._resolved(wanted[item], report) for item in items]
+            chosen = self._settled([self._resolved(wanted[item], report) for item in items], report)
             self._prefetch(chosen, report)
-            chosen = self._settled(chosen, report)
             for one, z in zip(chosen, self._all_made(chosen, report), strict=True):
                 yield self._finished(one, z, report)
 
@@ -142,6 +141,8 @@ class Variations:
             return list(takes)
         undecided = [take for take in takes if self._choice(take) is None]
         tried = [_candidate(take, number) for take in undecided for number in range(count)]
+        if tried:
+            self._prefetch(tried, report)
         fits, at_once = [], self.model.placement.batch
         for start in range(0, len(tried), at_once):
             some, end = tried[start : start + at_once], min(start + at_once, len(tried))
@@ -479,10 +480,10 @@ def _weights(take: GenerationRequest, control: Control) -> list[float]:
 
 
 def _candidate(take: GenerationRequest, number: int) -> GenerationRequest:
-    """One of the sounds that a take is chosen from: the same plan, and a texture of its own."""
-    seeds = take.seeds[0]
-    own = replace(seeds, texture=further(seeds.texture, CANDIDATE + number)) if number else seeds
-    return replace(take, seeds=(own,), sampling=replace(take.sampling, candidates=1))
+    """One of the sounds that a take is chosen from, the first by its own seeds, the others by seeds that follow."""
+    own, place = take.seeds[0], CANDIDATE + number if number else 0
+    seeds = Seeds(further(own.structure, place), further(own.texture, place))
+    return replace(take, seeds=(seeds,), sampling=replace(take.sampling, candidates=1))
 
 
 def _name(take: GenerationRequest) -> str:
