@@ -29,6 +29,7 @@ from PyQt6.QtWidgets import (
 from dcldm_plugin.engine import registry
 from dcldm_plugin.errors import DcldmError
 from dcldm_plugin.types import (
+    MAX_CANDIDATES,
     MAX_VARIATIONS,
     MIN_SECONDS,
     SEED_LIMIT,
@@ -226,6 +227,10 @@ class PromptPanel(TakesFile, QFrame):
         self.sampler = QLineEdit()
         self.sampler.setPlaceholderText("model's own")
         hint(self.sampler, "Sampler")
+        self.candidates = QSpinBox()
+        self.candidates.setRange(0, MAX_CANDIDATES)
+        self.candidates.setSpecialValueText("model's own")
+        hint(self.candidates, "Candidates", "Each alternate is the one of so many sounds that fits the words best")
         self.loop = QCheckBox("Seamless loop")
         hint(self.loop, "Seamless loop")
         self.stereo = QSlider(Qt.Orientation.Horizontal)
@@ -246,6 +251,7 @@ class PromptPanel(TakesFile, QFrame):
         for widget in (self.steps, self.guidance, self.sampler):
             sampling.addWidget(widget, 1)
         form.addRow("Steps, guidance, sampler", sampling)
+        form.addRow("Best of candidates", self.candidates)
         form.addRow("Stereo width", self.stereo)
         return details
 
@@ -292,6 +298,7 @@ class PromptPanel(TakesFile, QFrame):
                 sampler=self.sampler.text() or None,
                 steps=self.steps.value() or None,
                 guidance_scale=self.guidance.value() if self.guidance.value() >= 0.0 else None,
+                candidates=self.candidates.value() or None,
             ),
             control=None if source is None else Control("like", amount=self.weight.value() / 100, audio=source),
             loop=self.loop.isChecked() and self.loop.isEnabled(),
@@ -332,6 +339,7 @@ class PromptPanel(TakesFile, QFrame):
         self.steps.setValue(sampling.steps or 0)
         self.guidance.setValue(-0.5 if sampling.guidance_scale is None else sampling.guidance_scale)
         self.sampler.setText(sampling.sampler or "")
+        self.candidates.setValue(sampling.candidates or 0)
 
     def info(self) -> ModelInfo:
         """Of the chosen model."""
