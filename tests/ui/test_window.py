@@ -20,7 +20,7 @@ from bridge.osc import OscSocket
 from bridge.program import Program, running
 from dcldm_plugin.jobs import JobState
 from dcldm_plugin.settings import load
-from dcldm_plugin.types import GenerationRequest, Licence, Rights
+from dcldm_plugin.types import GenerationRequest, Licence, Rights, Sampling
 from ui.takes import Row
 from ui.window import Window
 
@@ -90,6 +90,14 @@ def test_the_seed_is_kept_only_when_locked(qtbot: QtBot, window: Window) -> None
     panel.lock.setChecked(False)
     make(qtbot, window, "bell", alternates=1)
     assert panel.seed.text() != "41"
+
+
+def test_what_made_a_take_can_be_filled_in_again(window: Window) -> None:
+    panel = window.takes.prompt
+    assert panel.draft().sampling == Sampling()  # the model's own, of everything
+    used = Sampling("ddim", 30, 4.5, candidates=3)
+    panel.recall(GenerationRequest.create("rain", seed=4, sampling=used))
+    assert (panel.draft().sampling, panel.draft().seed) == (used, 4)
 
 
 def test_bad_input_is_said_in_place_and_loses_nothing(qtbot: QtBot, window: Window) -> None:
