@@ -99,7 +99,7 @@ def test_a_run_leaves_a_model_and_a_page(
     assert main([str(path)]) == 0
     printed = capsys.readouterr().out
     out = path.parent / "out"
-    assert "snr_gamma = 5.0" in printed and f"--model {out / 'model'}" in printed
+    assert "snr_gamma = 0.0" in printed and f"--model {out / 'model'}" in printed
     model, version = checkpoint.read(out / "model")
     described = json.loads((out / "model" / "config.json").read_text())
     assert (described["title"], described["licence"], described["commercial_use"]) == (

@@ -162,11 +162,16 @@ class Surface:
             self._hello()
 
     def _job(self, path: str) -> dict[str, Any]:
-        """A job from the program's own folder; no other file is looked at."""
-        if os.path.dirname(os.path.realpath(path)) != self._spool or os.path.getsize(path) > MAX_BYTES:
+        """A job from the program's own folder; no other file is looked at. Nothing, if the word of it came too late."""
+        if os.path.dirname(os.path.realpath(path)) != self._spool:
             return {}
-        with open(path, encoding="utf-8") as file:
-            job = json.load(file)
+        try:
+            if os.path.getsize(path) > MAX_BYTES:
+                return {}
+            with open(path, encoding="utf-8") as file:
+                job = json.load(file)
+        except FileNotFoundError:
+            return {}
         return job if isinstance(job, dict) else {}
 
     def _place(self, job: dict[str, Any]) -> None:
