@@ -34,7 +34,7 @@ class Tower(nn.Module):
         self.output = nn.Linear(2 * WIDTH, SIZE)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.scale(functional.avg_pool1d(x.transpose(1, 2), self.pooled) if self.pooled > 1 else x.transpose(1, 2))
+        x = self.scale(functional.avg_pool1d(x.transpose(1, 2), self.pooled))
         for layer, norm in zip(self.layers, self.norms, strict=True):
             x = functional.dropout(functional.gelu(norm(layer(x))), DROPOUT, self.training)
         return functional.normalize(self.output(torch.cat([x.mean(2), x.amax(2)], dim=1)), dim=1)

@@ -106,13 +106,13 @@ class Variations:
     @torch.inference_mode()
     def audio(self, take: GenerationRequest, report: Report) -> Tensor:
         """The sound [channels, samples] of a request for one take, made again."""
-        (take,) = self._settled([self._resolved(take, report)], report)
+        take = self._one(take, report)
         return self._finished(take, self.latent(take, report), report)
 
     @torch.inference_mode()
     def latent(self, take: GenerationRequest, report: Report) -> Tensor:
         """z_0 [channels of sound, channels, steps, bands] of a request for one take, made again."""
-        (take,) = self._settled([self._resolved(take, report)], report)
+        take = self._one(take, report)
         name = _name(take)
         if name not in self._latents:
             self._made([take], report)
@@ -127,37 +127,34 @@ class Variations:
         control = take.control
         if control is None or not control.parents:
             return take
-        parents = []
-        for parent in control.parents:
-            (request,) = self._settled([self._resolved(parent.request, report)], report)
-            parents.append(replace(parent, request=request))
-        return replace(take, control=replace(control, parents=tuple(parents)))
+        parents = tuple(replace(parent, request=self._one(parent.request, report)) for parent in control.parents)
+        return replace(take, control=replace(control, parents=parents))
+
+    def _one(self, take: GenerationRequest, report: Report) -> GenerationRequest:
+        """A take as what it stays and as the candidate that was chosen."""
+        return self._settled([self._resolved(take, report)], report)[0]
 
     def _settled(self, takes: Sequence[GenerationRequest], report: Report) -> list[GenerationRequest]:
         """Takes that differ in nothing but their seeds, each as that of its candidates that was chosen."""
-        first = takes[0]
+        first, matcher = takes[0], self.model.matcher
         count = first.sampling.candidates or 1
-        if count == 1 or self.model.matcher is None or not _is_new(first):
+        if count == 1 or matcher is None or not _is_new(first):
             return list(takes)
         undecided = [take for take in takes if self._choice(take) is None]
-        tried = [_candidate(take, number) for take in undecided for number in range(count)]
-        if tried:
+        if undecided:
+            tried = [_candidate(take, number) for take in undecided for number in range(count)]
             self._prefetch(tried, report)
-        fits, at_once = [], self.model.placement.batch
-        for start in range(0, len(tried), at_once):
-            some, end = tried[start : start + at_once], min(start + at_once, len(tried))
-            heard = within(report, start / len(tried), end / len(tried))
-            fits += [self._fit(take, z) for take, z in zip(some, self._made(some, heard), strict=True)]
-        for index, take in enumerate(undecided):
-            of_one = fits[index * count : (index + 1) * count]
-            self._choose(take, of_one.index(max(of_one)))
+            with self.model.at_work("text"):
+                states, mask = self.model.text([first.prompt.text])
+            fits, at_once = [], self.model.placement.batch
+            for start in range(0, len(tried), at_once):
+                some, end = tried[start : start + at_once], min(start + at_once, len(tried))
+                heard = within(report, start / len(tried), end / len(tried))
+                fits += [float(matcher.of_latents(z, states, mask).mean()) for z in self._made(some, heard)]
+            for index, take in enumerate(undecided):
+                of_one = fits[index * count : (index + 1) * count]
+                self._choose(take, of_one.index(max(of_one)))
         return [_candidate(take, self._choice(take) or 0) for take in takes]
-
-    def _fit(self, take: GenerationRequest, z: Tensor) -> float:
-        assert self.model.matcher is not None
-        with self.model.at_work("text"):
-            states, mask = self.model.text([take.prompt.text])
-        return float(self.model.matcher.of_latents(z, states, mask).mean())
 
     def _choice(self, take: GenerationRequest) -> int | None:
         name, cache = _name(take), self.model.cache

@@ -39,7 +39,8 @@ MAIN = frozenset((
     "whoosh", "dog", "sheep", "horse", "sword", "door", "gunshot", "machine gun", "beep", "alarm", "glass break",
     "wood chop", "crowd",
 ))  # fmt: skip
-MAIN_WEIGHT, FEWEST = 6.0, 36
+MAIN_WEIGHT = 6.0  # of such a category, where another of its size has 1
+FEWEST = 36  # sounds that such a category is taken to have
 # Families of which recordings are at hand that a judge of real sounds tells by ear, as it does not the synthesised.
 RECORDED_INSTEAD = frozenset((
     "footsteps", "whoosh", "laser", "dog", "sword clash", "door", "gunshot", "drums",

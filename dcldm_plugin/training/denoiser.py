@@ -56,8 +56,7 @@ class DenoiserLoss:
         states, mask = data.texts(draw.rows, no_text)
         given = self._plans(draw.rows, own)
         plan = torch.where(torch.from_numpy(no_plan)[:, None, None], data.empty_encoding[None], given)
-        ratio = plan.shape[1] / mean.shape[2]
-        plan = plan[:, round(piece.start * ratio) : round(piece.stop * ratio)]
+        plan = plan_piece(plan, piece, mean.shape[2])
 
         # 3. Noise, stratified over the time steps of the batch, and the weighted error.
         t = (shared.random() + draw.places / draw.batch) % 1.0 * TRAINING_STEPS
@@ -87,6 +86,12 @@ def piece_of(steps: int, shared: Generator, crops: float, from_start: float) -> 
     length = steps // 2
     start = 0 if shared.random() < from_start else int(shared.integers(steps - length + 1))
     return slice(start, start + length)
+
+
+def plan_piece(plan: Tensor, piece: slice, steps: int) -> Tensor:
+    """What of a plan [batch, frames, width], which lasts `steps` latent steps, goes with a piece of these."""
+    ratio = plan.shape[1] / steps
+    return plan[:, round(piece.start * ratio) : round(piece.stop * ratio)]
 
 
 def encoded(

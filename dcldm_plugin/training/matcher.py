@@ -10,7 +10,7 @@ from torch.nn import functional
 from dcldm_plugin.models.matcher import Matcher, as_frames
 from dcldm_plugin.models.text import mean_state
 from dcldm_plugin.training.config import MatcherRecipe
-from dcldm_plugin.training.denoiser import encoded, piece_of
+from dcldm_plugin.training.denoiser import encoded, piece_of, plan_piece
 from dcldm_plugin.training.draw import Draw, normal, uniform
 from dcldm_plugin.training.precompute import EncodedSet
 
@@ -33,8 +33,7 @@ class MatchLoss:
         z = data.latents(draw.rows)[0]
         piece = piece_of(z.shape[2], draw.shared(), recipe.crops, recipe.from_start)
         plans = encoded(data.codes(draw.rows), self.books, own, recipe.wrong_tokens)
-        ratio = plans.shape[1] / z.shape[2]
-        plans = plans[:, round(piece.start * ratio) : round(piece.stop * ratio)].to(draw.device)
+        plans = plan_piece(plans, piece, z.shape[2]).to(draw.device)
         z = z[:, :, piece].to(draw.device)
         if model.training and recipe.noise:  # what is generated is never as clean
             share = torch.from_numpy(uniform(own)).to(z) * recipe.noise
