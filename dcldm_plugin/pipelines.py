@@ -21,6 +21,7 @@ from dcldm_plugin.types import ModelInfo
 INDEX = "model_index.json"
 MAX_CONFIG_BYTES = 4_000_000
 DISTILLED_STEPS = 8  # of Stable Audio 3
+LONGCAT_SECONDS = 30.0  # `max_wav_duration` of its pipeline, of which whole latent frames are made
 HEAD_BYTES = 1 << 20  # of each file, by which versions are told apart
 WEIGHTS = (".safetensors", ".bin")
 # Where the classes of components may come from: nothing else is imported for a folder's sake.
@@ -32,13 +33,17 @@ RANDOM_SAMPLERS = ("SDE", "Ancestral")  # in the names of schedulers that draw n
 class Pipeline:
     """How one class of pipeline is called.
 
-    length: its argument for the seconds. steps, guidance_scale: of its authors.
+    length: its argument for the seconds. steps, guidance_scale: of its authors. noise_given: it is always called with
+    its first noise, since its own would be cut to whole latent frames and fall short of the seconds. made: components
+    that its index names, but diffusers makes by itself: they have no folder.
     """
 
     length: str
     steps: int
     guidance_scale: float
     controls: tuple[str, ...]
+    noise_given: bool = False
+    made: tuple[str, ...] = ()
 
 
 PIPELINES: Mapping[str, Pipeline] = {
@@ -46,6 +51,7 @@ PIPELINES: Mapping[str, Pipeline] = {
     "AudioLDM2Pipeline": Pipeline("audio_length_in_s", 200, 3.5, NOISE_CONTROLS),
     "StableAudioPipeline": Pipeline("audio_end_in_s", 100, 7.0, START_CONTROLS),
     "StableAudio3Pipeline": Pipeline("duration", 100, 1.0, START_CONTROLS),
+    "LongCatAudioDiTPipeline": Pipeline("audio_duration_s", 16, 4.0, NOISE_CONTROLS, True, ("scheduler",)),
 }
 
 
@@ -63,7 +69,7 @@ def read_index(folder: Path) -> dict[str, Any]:
             continue
         if not isinstance(kind, list) or len(kind) != 2 or kind[0] not in LIBRARIES:
             raise InvalidInput(f"{folder / INDEX} names a {component!r} of an unknown library; fetch the folder again.")
-        if not (folder / component).is_dir():
+        if component not in PIPELINES[str(name)].made and not (folder / component).is_dir():
             raise InvalidInput(f"{folder} has no folder {component!r}, so it is not complete; fetch it again.")
     return index
 
@@ -75,7 +81,8 @@ def describe(folder: Path) -> ModelInfo:
     try:
         rate, channels, seconds = _sound(folder, kind)
         negative, steps, controls = True, PIPELINES[kind].steps, PIPELINES[kind].controls
-        scheduler = _read(folder / "scheduler" / "scheduler_config.json")
+        made = "scheduler" in PIPELINES[kind].made
+        scheduler = {} if made else _read(folder / "scheduler" / "scheduler_config.json")
         if kind == "StableAudio3Pipeline" and scheduler.get("stochastic_sampling") is True:
             negative, steps = False, DISTILLED_STEPS  # what was distilled has no guidance
         sampler = f"{scheduler.get('_class_name')} {scheduler.get('algorithm_type', '')}"
@@ -124,9 +131,14 @@ def version(folder: Path) -> str:
 
 def _sound(folder: Path, kind: str) -> tuple[int, int, float]:
     """Rate in Hz, channels, and the longest clip in seconds."""
-    if kind not in {"StableAudioPipeline", "StableAudio3Pipeline"}:
+    if kind.startswith("AudioLDM"):
         return int(_read(folder / "vocoder" / "config.json")["sampling_rate"]), 1, TANGO_SECONDS
     vae = _read(folder / "vae" / "config.json")
+    if kind == "LongCatAudioDiTPipeline":
+        rate, hop = int(vae["sample_rate"]), int(vae["downsampling_ratio"])
+        if rate < 1 or hop < 1:
+            raise ValueError(f"{rate} Hz in steps of {hop} samples")
+        return rate, int(vae["in_channels"]), LONGCAT_SECONDS * rate // hop * hop / rate
     rate, channels = int(vae["sampling_rate"]), int(vae["audio_channels"])
     if kind == "StableAudio3Pipeline":
         return rate, channels, float(_read(folder / "duration_embedder" / "config.json")["max_val"])

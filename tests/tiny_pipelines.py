@@ -34,12 +34,15 @@ from transformers import (
     T5Config,
     T5EncoderModel,
     T5Tokenizer,
+    UMT5Config,
+    UMT5EncoderModel,
 )
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 PIECES = ["<pad>", "</s>", "<unk>", "▁", *LETTERS]
 RATE = 16_000
 STEREO_RATE = 44_100
+LONGCAT_RATE = 24_000
 WIDTH = 16
 
 
@@ -208,6 +211,37 @@ def write_stable_audio_3(folder: Path) -> Path:
         duration_embedder=StableAudio3DurationEmbedder(output_dim=WIDTH, fourier_dim=8).eval(),
         transformer=transformer.eval(),
         scheduler=FlowMatchEulerDiscreteScheduler(stochastic_sampling=True),
+    )
+    pipeline.save_pretrained(folder)
+    return folder
+
+
+def write_longcat(folder: Path) -> Path:
+    """LongCat-AudioDiT, in latent frames of 64 samples. Raises `ImportError` where diffusers has none yet."""
+    from diffusers import (
+        FlowMatchEulerDiscreteScheduler,
+        LongCatAudioDiTPipeline,
+        LongCatAudioDiTTransformer,
+        LongCatAudioDiTVae,
+    )
+
+    torch.manual_seed(5)
+    vae = LongCatAudioDiTVae(
+        channels=8, c_mults=[1, 2, 2], strides=[8, 8], latent_dim=4, encoder_latent_dim=8, downsampling_ratio=64,
+        sample_rate=LONGCAT_RATE,
+    )  # fmt: skip
+    transformer = LongCatAudioDiTTransformer(
+        dit_dim=WIDTH, dit_depth=1, dit_heads=2, dit_text_dim=WIDTH, latent_dim=4, text_conv=False
+    )
+    text = UMT5Config(
+        vocab_size=len(PIECES) + 2, d_model=WIDTH, d_kv=8, d_ff=16, num_layers=1, num_heads=2, pad_token_id=0
+    )
+    pipeline = LongCatAudioDiTPipeline(
+        vae=vae.eval(),
+        text_encoder=UMT5EncoderModel(text).eval(),
+        tokenizer=_t5_tokenizer(),
+        transformer=_drawn(transformer, 0.3),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=1.0, invert_sigmas=True),
     )
     pipeline.save_pretrained(folder)
     return folder

@@ -1,4 +1,4 @@
-"""Audio pipelines of diffusers: AudioLDM, AudioLDM 2, Stable Audio Open and Stable Audio 3.
+"""Audio pipelines of diffusers: AudioLDM, AudioLDM 2, Stable Audio Open, Stable Audio 3 and LongCat-AudioDiT.
 
 The texture seed draws everything. Where the sampler draws nothing after the first noise, that noise can be moved
 towards another one (re-texture); Stable Audio can begin with a given sound (purify). None of them has a plan.
@@ -104,14 +104,17 @@ class PipelineBackend:
         } | _callback(self.pipeline, steps, report)
         if take.prompt.negative:
             options["negative_prompt"] = take.prompt.negative
-        if control is not None and control.kind == "retexture":
+        if self.kind.noise_given or (control is not None and control.kind == "retexture"):
             options["latents"] = self._noise(take, take.seconds)
         return options
 
     # Re-texture
 
     def _noise(self, take: GenerationRequest, seconds: float) -> Tensor:
-        """The noise that a take is made of, [1, channels, time, mel]: as its sampler draws it, or on the way there."""
+        """The noise that a take is made of, as its sampler draws it, or on the way there.
+
+        [1, channels, time, mel] of a pipeline with a vocoder, [1, time, channels] of one without.
+        """
         control = take.control
         fresh = self._drawn(take.seeds[0].texture, seconds)
         if control is None or control.kind != "retexture":
@@ -119,11 +122,16 @@ class PipelineBackend:
         return between(self._noise(control.parents[0].request, seconds), fresh, control.amount)
 
     def _drawn(self, seed: int, seconds: float) -> Tensor:
-        pipeline, vocoder = self.pipeline, self.pipeline.vocoder.config
-        scale = pipeline.vae_scale_factor
-        frames = int(seconds * vocoder.sampling_rate / math.prod(vocoder.upsample_rates))
-        shape = (1, pipeline.unet.config.in_channels, math.ceil(frames / scale), vocoder.model_in_dim // scale)
-        return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=pipeline.unet.dtype)
+        pipeline, scale = self.pipeline, self.pipeline.vae_scale_factor
+        shape: tuple[int, ...]
+        if hasattr(pipeline, "vocoder"):
+            denoiser, vocoder = pipeline.unet, pipeline.vocoder.config
+            frames = int(seconds * vocoder.sampling_rate / math.prod(vocoder.upsample_rates))
+            shape = (1, denoiser.config.in_channels, math.ceil(frames / scale), vocoder.model_in_dim // scale)
+        else:
+            denoiser = pipeline.transformer
+            shape = (1, math.ceil(round(seconds * pipeline.sample_rate) / scale), pipeline.latent_dim)
+        return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=denoiser.dtype)
 
     # Purify
 

@@ -31,8 +31,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning"),  # of the autoencoders
     pytest.mark.filterwarnings("ignore:.*(AudioLDM|deprecated).*:FutureWarning"),
 ]
-NAMES = ("audioldm", "audioldm2", "stable_audio", "stable_audio_3")
-OF_NOISE, OF_START = NAMES[:2], NAMES[2:]
+OF_NOISE, OF_START = ("audioldm", "audioldm2", "longcat"), ("stable_audio", "stable_audio_3")
+NAMES = (*OF_NOISE, *OF_START)
 SECONDS, STEPS = 0.2, 3
 
 
@@ -96,10 +96,13 @@ def test_progress_rises_and_cancel_is_obeyed(name: str, backends: dict[str, Pipe
 
 def test_what_the_folders_say_of_themselves(backends: dict[str, PipelineBackend]) -> None:
     infos = {name: backend.info for name, backend in backends.items()}
-    assert [(info.sample_rate, info.channels) for info in infos.values()] == [(16_000, 1)] * 2 + [(44_100, 2)] * 2
+    assert [(info.sample_rate, info.channels) for info in infos.values()] == [
+        *[(16_000, 1)] * 2, (24_000, 1), *[(44_100, 2)] * 2
+    ]  # fmt: skip
+    assert infos["longcat"].longest_seconds == 30.0 and infos["longcat"].steps == 16  # whole frames of 64 samples
     assert infos["stable_audio"].longest_seconds == pytest.approx(200 * 64 / 44_100)
     assert infos["stable_audio_3"].longest_seconds == 384.0 and not infos["stable_audio_3"].negative_prompt
-    assert len({info.version for info in infos.values()}) == 4
+    assert len({info.version for info in infos.values()}) == 5
     assert not any(info.commercial_use for info in infos.values())  # nobody said so
 
 
@@ -230,6 +233,28 @@ def test_a_wrong_or_partial_folder_is_one_sentence(
     with pytest.raises(InvalidInput, match=sentence) as refused:
         registry.describe(str(folder))
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("seconds", [0.1001, 0.2, 0.333])
+def test_latent_frames_never_cut_a_clip_short(seconds: float, backends: dict[str, PipelineBackend]) -> None:
+    (take,) = render(backends["longcat"], seconds=seconds)
+    assert take.shape == (1, round(seconds * 24_000))
+
+
+def test_diffusers_makes_the_sampler_of_longcat_whatever_the_folder_has(
+    folders: dict[str, Path], backends: dict[str, PipelineBackend], tmp_path: Path
+) -> None:
+    """So that nothing in the folder can draw noise that no seed is given for."""
+    folder = changed(folders["longcat"], tmp_path / "copy")
+    assert not (folder / "scheduler").exists()
+    (folder / "scheduler").mkdir()
+    config = dict(backends["longcat"].pipeline.scheduler.config) | {"stochastic_sampling": True}
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(config), encoding="utf-8")
+    backend = registry.load(str(folder), unheard)
+    assert isinstance(backend, PipelineBackend) and not backend.pipeline.scheduler.config.stochastic_sampling
+    shutil.rmtree(folder / "transformer")
+    with pytest.raises(InvalidInput, match="has no folder 'transformer'"):
+        registry.describe(str(folder))
 
 
 def test_weights_that_are_cut_short_missing_or_of_another_model(folders: dict[str, Path], tmp_path: Path) -> None:
