@@ -80,9 +80,10 @@ def describe(folder: Path) -> ModelInfo:
     kind = index["_class_name"]
     try:
         rate, channels, seconds = _sound(folder, kind)
-        negative, steps, controls = True, PIPELINES[kind].steps, PIPELINES[kind].controls
-        made = "scheduler" in PIPELINES[kind].made
-        scheduler = {} if made else _read(folder / "scheduler" / "scheduler_config.json")
+        called = PIPELINES[kind]
+        negative, steps, controls = True, called.steps, called.controls
+        # That of diffusers' own making draws nothing.
+        scheduler = {} if "scheduler" in called.made else _read(folder / "scheduler" / "scheduler_config.json")
         if kind == "StableAudio3Pipeline" and scheduler.get("stochastic_sampling") is True:
             negative, steps = False, DISTILLED_STEPS  # what was distilled has no guidance
         sampler = f"{scheduler.get('_class_name')} {scheduler.get('algorithm_type', '')}"
