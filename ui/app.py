@@ -58,9 +58,17 @@ def main(arguments: Sequence[str]) -> int:
             return application.exec()
         finally:
             awake.stop()
-            window.shut()
-            sip.delete(window)  # before the application object, whatever order Python would choose
-            theme.forget()
+            end(window)
+
+
+def end(window: Window) -> None:
+    """The last of a window: all of it goes before the application object does, whatever order Python would choose.
+
+    Without that, one process in six ended in a crash.
+    """
+    window.shut()
+    sip.delete(window)
+    theme.forget()
 
 
 def _check_screen() -> None:

@@ -49,7 +49,7 @@ from bridge.osc import OscSocket
 from bridge.program import running
 from dcldm_plugin.settings import load
 from ui import theme
-from ui.app import make_application
+from ui.app import end, make_application
 from ui.window import Window
 application = make_application()
 theme.apply(application, "dark")
@@ -59,7 +59,7 @@ with running(load(home), OscSocket(0)) as program:
     window.show()
     application.processEvents()
     late = {"torch", "numpy", "scipy", "soundfile", "sounddevice", "pyloudnorm", "huggingface_hub"} & sys.modules.keys()
-    window.shut()
+    end(window)
 assert not late, late
 """
 TRIES = 3

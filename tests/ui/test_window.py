@@ -10,7 +10,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from PyQt6 import sip
 from PyQt6.QtCore import QMimeData, QModelIndex, QPoint, QPointF, QSettings, Qt, QUrl
 from PyQt6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
 from PyQt6.QtWidgets import QAbstractScrollArea, QAbstractSpinBox, QApplication, QComboBox, QLabel, QWidget
@@ -21,6 +20,7 @@ from bridge.program import Program, running
 from dcldm_plugin.jobs import JobState
 from dcldm_plugin.settings import load
 from dcldm_plugin.types import GenerationRequest, Licence, Rights, Sampling
+from ui.app import end
 from ui.takes import Row
 from ui.window import Window
 
@@ -424,8 +424,7 @@ def test_nothing_is_left_running(qtbot: QtBot, qapp: QApplication, home: Path, t
         select(window, 1)
         qtbot.waitUntil(lambda: threads() > before, timeout=PATIENCE)
         assert set(psutil.Process().children()) > processes
-        window.shut()
-    sip.delete(window)
+        end(window)
     assert threads() == before
     assert set(psutil.Process().children()) == processes
 
