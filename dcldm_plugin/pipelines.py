@@ -22,10 +22,11 @@ INDEX = "model_index.json"
 MAX_CONFIG_BYTES = 4_000_000
 DISTILLED_STEPS = 8  # of Stable Audio 3
 LONGCAT_SECONDS = 30.0  # `max_wav_duration` of its pipeline, of which whole latent frames are made
+ACE_STEP_SECONDS = 600.0  # https://huggingface.co/docs/diffusers/api/pipelines/ace_step
 HEAD_BYTES = 1 << 20  # of each file, by which versions are told apart
 WEIGHTS = (".safetensors", ".bin")
 # Where the classes of components may come from: nothing else is imported for a folder's sake.
-LIBRARIES = {"diffusers", "transformers", "audioldm2", "stable_audio", "stable_audio_3"}
+LIBRARIES = {"diffusers", "transformers", "audioldm2", "stable_audio", "stable_audio_3", "ace_step"}
 RANDOM_SAMPLERS = ("SDE", "Ancestral")  # in the names of schedulers that draw noise at every step
 
 
@@ -35,7 +36,7 @@ class Pipeline:
 
     length: its argument for the seconds. steps, guidance_scale: of its authors. noise_given: it is always called with
     its first noise, since its own would be cut to whole latent frames and fall short of the seconds. made: components
-    that its index names, but diffusers makes by itself: they have no folder.
+    that its index names, but diffusers makes by itself: they have no folder. optional: those that may be left out.
     """
 
     length: str
@@ -44,6 +45,7 @@ class Pipeline:
     controls: tuple[str, ...]
     noise_given: bool = False
     made: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
 
 
 PIPELINES: Mapping[str, Pipeline] = {
@@ -52,6 +54,9 @@ PIPELINES: Mapping[str, Pipeline] = {
     "StableAudioPipeline": Pipeline("audio_end_in_s", 100, 7.0, START_CONTROLS),
     "StableAudio3Pipeline": Pipeline("duration", 100, 1.0, START_CONTROLS),
     "LongCatAudioDiTPipeline": Pipeline("audio_duration_s", 16, 4.0, NOISE_CONTROLS, True, ("scheduler",)),
+    "AceStepPipeline": Pipeline(
+        "audio_duration", 8, 7.0, NOISE_CONTROLS, optional=("audio_tokenizer", "audio_token_detokenizer")
+    ),
 }
 
 
@@ -64,12 +69,13 @@ def read_index(folder: Path) -> dict[str, Any]:
             f"{folder} is a {str(name)[:60]}, which is not run here; choose the folder of one of: "
             f"{', '.join(PIPELINES)}."
         )
+    called = PIPELINES[str(name)]
     for component, kind in index.items():
-        if component.startswith("_"):
+        if component.startswith("_") or (component in called.optional and kind == [None, None]):
             continue
         if not isinstance(kind, list) or len(kind) != 2 or kind[0] not in LIBRARIES:
             raise InvalidInput(f"{folder / INDEX} names a {component!r} of an unknown library; fetch the folder again.")
-        if component not in PIPELINES[str(name)].made and not (folder / component).is_dir():
+        if component not in called.made and not (folder / component).is_dir():
             raise InvalidInput(f"{folder} has no folder {component!r}, so it is not complete; fetch it again.")
     return index
 
@@ -81,12 +87,14 @@ def describe(folder: Path) -> ModelInfo:
     try:
         rate, channels, seconds = _sound(folder, kind)
         called = PIPELINES[kind]
-        negative, steps, controls = True, called.steps, called.controls
+        negative, steps, controls = kind != "AceStepPipeline", called.steps, called.controls
         # That of diffusers' own making draws nothing.
         scheduler = {} if "scheduler" in called.made else _read(folder / "scheduler" / "scheduler_config.json")
         if kind == "StableAudio3Pipeline" and scheduler.get("stochastic_sampling") is True:
             negative, steps = False, DISTILLED_STEPS  # what was distilled has no guidance
         sampler = f"{scheduler.get('_class_name')} {scheduler.get('algorithm_type', '')}"
+        if kind == "AceStepPipeline" and scheduler.get("stochastic_sampling") is True:
+            raise ValueError("its sampler would draw noise that no seed is given for")
         if any(name.lower() in sampler.lower() for name in RANDOM_SAMPLERS):
             controls = tuple(name for name in controls if name != "retexture")
     except (KeyError, TypeError, ValueError) as error:
@@ -141,6 +149,8 @@ def _sound(folder: Path, kind: str) -> tuple[int, int, float]:
             raise ValueError(f"{rate} Hz in steps of {hop} samples")
         return rate, int(vae["in_channels"]), LONGCAT_SECONDS * rate // hop * hop / rate
     rate, channels = int(vae["sampling_rate"]), int(vae["audio_channels"])
+    if kind == "AceStepPipeline":
+        return rate, channels, ACE_STEP_SECONDS
     if kind == "StableAudio3Pipeline":
         return rate, channels, float(_read(folder / "duration_embedder" / "config.json")["max_val"])
     steps = int(_read(folder / "transformer" / "config.json")["sample_size"])

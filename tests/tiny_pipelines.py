@@ -28,6 +28,9 @@ from transformers import (
     ClapTextModelWithProjection,
     GPT2Config,
     GPT2LMHeadModel,
+    Qwen2Tokenizer,
+    Qwen3Config,
+    Qwen3Model,
     RobertaTokenizer,
     SpeechT5HifiGan,
     SpeechT5HifiGanConfig,
@@ -43,6 +46,7 @@ PIECES = ["<pad>", "</s>", "<unk>", "▁", *LETTERS]
 RATE = 16_000
 STEREO_RATE = 44_100
 LONGCAT_RATE = 24_000
+ACE_STEP_RATE = 48_000
 WIDTH = 16
 
 
@@ -242,6 +246,51 @@ def write_longcat(folder: Path) -> Path:
         tokenizer=_t5_tokenizer(),
         transformer=_drawn(transformer, 0.3),
         scheduler=FlowMatchEulerDiscreteScheduler(shift=1.0, invert_sigmas=True),
+    )
+    pipeline.save_pretrained(folder)
+    return folder
+
+
+def write_ace_step(folder: Path, *, turbo: bool = False) -> Path:
+    """ACE-Step in its 25 latent frames a second, without the audio tokens, which are optional.
+
+    Raises `ImportError` where diffusers has none yet.
+    """
+    from diffusers import (
+        AceStepConditionEncoder,
+        AceStepPipeline,
+        AceStepTransformer1DModel,
+        FlowMatchEulerDiscreteScheduler,
+    )
+
+    torch.manual_seed(6)
+    vae = AutoencoderOobleck(
+        encoder_hidden_size=8, downsampling_ratios=[10, 12, 16], channel_multiples=[1, 1, 1], decoder_channels=8,
+        decoder_input_channels=4, audio_channels=2, sampling_rate=ACE_STEP_RATE,
+    )  # fmt: skip
+    text = Qwen3Config(
+        vocab_size=64, hidden_size=WIDTH, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=8,
+    )  # fmt: skip
+    same = {
+        "hidden_size": WIDTH, "intermediate_size": 16, "num_attention_heads": 2, "num_key_value_heads": 1,
+        "head_dim": 8, "sliding_window": 16,
+    }  # fmt: skip
+    transformer = AceStepTransformer1DModel(
+        **same, num_hidden_layers=2, in_channels=12, audio_acoustic_hidden_dim=4, is_turbo=turbo
+    )
+    condition = AceStepConditionEncoder(
+        **same, text_hidden_dim=WIDTH, timbre_hidden_dim=4, num_lyric_encoder_hidden_layers=1,
+        num_timbre_encoder_hidden_layers=1,
+    )  # fmt: skip
+    vocabulary = {word: number for number, word in enumerate(["<|endoftext|>", "Ġ", "Ċ", *LETTERS])}
+    pipeline = AceStepPipeline(
+        vae=_drawn(vae, 0.3),
+        text_encoder=Qwen3Model(text).eval(),
+        tokenizer=Qwen2Tokenizer(vocab=vocabulary, merges=[], model_max_length=1024),
+        transformer=_drawn(transformer, 0.3),
+        condition_encoder=_drawn(condition, 0.3),
+        scheduler=FlowMatchEulerDiscreteScheduler(num_train_timesteps=1, shift=1.0),
     )
     pipeline.save_pretrained(folder)
     return folder

@@ -1,4 +1,4 @@
-"""Audio pipelines of diffusers: AudioLDM, AudioLDM 2, Stable Audio Open, Stable Audio 3 and LongCat-AudioDiT.
+"""Audio pipelines of diffusers: AudioLDM, AudioLDM 2, Stable Audio Open, Stable Audio 3, LongCat-AudioDiT, ACE-Step.
 
 The texture seed draws everything. Where the sampler draws nothing after the first noise, that noise can be moved
 towards another one (re-texture); Stable Audio can begin with a given sound (purify). None of them has a plan.
@@ -42,6 +42,8 @@ class PipelineBackend:
     def __init__(self, info: ModelInfo, pipeline: Any) -> None:
         self.info, self.pipeline = info, pipeline
         self.kind = pipelines.PIPELINES[type(pipeline).__name__]
+        if getattr(pipeline, "is_turbo", False):  # of ACE-Step: what was distilled takes no guidance
+            self.kind = replace(self.kind, guidance_scale=1.0)
 
     def keep_in(self, folder: Path) -> None:
         """There is nothing that would be of use again."""
@@ -64,6 +66,10 @@ class PipelineBackend:
                 "leave sampler, guidance interval and purify out."
             )
         scale = self.kind.guidance_scale if asked.guidance_scale is None else asked.guidance_scale
+        if getattr(self.pipeline, "is_turbo", False) and scale != 1.0:
+            raise InvalidInput(
+                f"The model {self.info.name!r} was distilled and takes no guidance; leave the scale out."
+            )
         if request.prompt.negative and scale <= 1.0:
             raise InvalidInput("A negative prompt needs a guidance scale above 1; raise it or leave the prompt out.")
         return Sampling(steps=asked.steps or self.info.steps, guidance_scale=scale)
@@ -122,14 +128,17 @@ class PipelineBackend:
         return between(self._noise(control.parents[0].request, seconds), fresh, control.amount)
 
     def _drawn(self, seed: int, seconds: float) -> Tensor:
-        pipeline, scale = self.pipeline, self.pipeline.vae_scale_factor
+        pipeline = self.pipeline
         shape: tuple[int, ...]
         if hasattr(pipeline, "vocoder"):
-            denoiser, vocoder = pipeline.unet, pipeline.vocoder.config
+            denoiser, vocoder, scale = pipeline.unet, pipeline.vocoder.config, pipeline.vae_scale_factor
             frames = int(seconds * vocoder.sampling_rate / math.prod(vocoder.upsample_rates))
             shape = (1, denoiser.config.in_channels, math.ceil(frames / scale), vocoder.model_in_dim // scale)
-        else:
+        elif hasattr(pipeline, "latents_per_second"):
             denoiser = pipeline.transformer
+            shape = (1, math.ceil(seconds * pipeline.latents_per_second), denoiser.config.audio_acoustic_hidden_dim)
+        else:
+            denoiser, scale = pipeline.transformer, pipeline.vae_scale_factor
             shape = (1, math.ceil(round(seconds * pipeline.sample_rate) / scale), pipeline.latent_dim)
         return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=denoiser.dtype)
 

@@ -31,7 +31,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning"),  # of the autoencoders
     pytest.mark.filterwarnings("ignore:.*(AudioLDM|deprecated).*:FutureWarning"),
 ]
-OF_NOISE, OF_START = ("audioldm", "audioldm2", "longcat"), ("stable_audio", "stable_audio_3")
+OF_NOISE, OF_START = ("audioldm", "audioldm2", "longcat", "ace_step"), ("stable_audio", "stable_audio_3")
 NAMES = (*OF_NOISE, *OF_START)
 SECONDS, STEPS = 0.2, 3
 
@@ -97,12 +97,13 @@ def test_progress_rises_and_cancel_is_obeyed(name: str, backends: dict[str, Pipe
 def test_what_the_folders_say_of_themselves(backends: dict[str, PipelineBackend]) -> None:
     infos = {name: backend.info for name, backend in backends.items()}
     assert [(info.sample_rate, info.channels) for info in infos.values()] == [
-        *[(16_000, 1)] * 2, (24_000, 1), *[(44_100, 2)] * 2
+        *[(16_000, 1)] * 2, (24_000, 1), (48_000, 2), *[(44_100, 2)] * 2
     ]  # fmt: skip
     assert infos["longcat"].longest_seconds == 30.0 and infos["longcat"].steps == 16  # whole frames of 64 samples
     assert infos["stable_audio"].longest_seconds == pytest.approx(200 * 64 / 44_100)
     assert infos["stable_audio_3"].longest_seconds == 384.0 and not infos["stable_audio_3"].negative_prompt
-    assert len({info.version for info in infos.values()}) == 5
+    assert infos["ace_step"].longest_seconds == 600.0 and infos["ace_step"].steps == 8
+    assert len({info.version for info in infos.values()}) == 6
     assert not any(info.commercial_use for info in infos.values())  # nobody said so
 
 
@@ -165,6 +166,7 @@ def test_purify_begins_with_a_sound(name: str, backends: dict[str, PipelineBacke
         ("audioldm", {"stereo": 0.5}, "'stereo', which needs a denoiser that makes two textures"),
         ("stable_audio", {"stereo": 0.5}, "makes stereo by itself"),
         ("stable_audio_3", {"negative": "wind"}, "takes no negative prompt"),
+        ("ace_step", {"negative": "wind"}, "takes no negative prompt"),
         ("audioldm", {"negative": "wind", "sampling": Sampling(guidance_scale=1.0)}, "scale above 1"),
         ("audioldm2", {"sampling": Sampling("ddim")}, "leave sampler"),
         ("stable_audio", {"seconds": 1.0}, "at most 0.290249 s"),
@@ -235,10 +237,12 @@ def test_a_wrong_or_partial_folder_is_one_sentence(
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("name", ["longcat", "ace_step"])
 @pytest.mark.parametrize("seconds", [0.1001, 0.2, 0.333])
-def test_latent_frames_never_cut_a_clip_short(seconds: float, backends: dict[str, PipelineBackend]) -> None:
-    (take,) = render(backends["longcat"], seconds=seconds)
-    assert take.shape == (1, round(seconds * 24_000))
+def test_latent_frames_never_cut_a_clip_short(seconds: float, name: str, backends: dict[str, PipelineBackend]) -> None:
+    (take,) = render(backends[name], seconds=seconds)
+    info = backends[name].info
+    assert take.shape == (info.channels, round(seconds * info.sample_rate))
 
 
 def test_diffusers_makes_the_sampler_of_longcat_whatever_the_folder_has(
@@ -255,6 +259,29 @@ def test_diffusers_makes_the_sampler_of_longcat_whatever_the_folder_has(
     shutil.rmtree(folder / "transformer")
     with pytest.raises(InvalidInput, match="has no folder 'transformer'"):
         registry.describe(str(folder))
+
+
+def test_the_distilled_ace_step_takes_no_guidance(writers: ModuleType, tmp_path: Path) -> None:
+    backend = registry.load(str(writers.write_ace_step(tmp_path / "turbo", turbo=True)), unheard)
+    assert isinstance(backend, PipelineBackend)
+    (take,) = backend.render(request(backend, sampling=Sampling()), unheard)
+    assert take.sampling == Sampling(steps=8, guidance_scale=1.0)  # what is recorded is what was done
+    with pytest.raises(InvalidInput, match="was distilled and takes no guidance"):
+        render(backend, sampling=Sampling(guidance_scale=7.0))
+
+
+def test_ace_step_without_what_is_optional_is_whole_and_its_sampler_draws_nothing(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    index = json.loads((folders["ace_step"] / "model_index.json").read_text(encoding="utf-8"))
+    assert index["audio_tokenizer"] == [None, None]
+    with pytest.raises(InvalidInput, match="of an unknown library"):
+        registry.describe(str(changed(folders["ace_step"], tmp_path / "none", vae=[None, None])))
+    drawing = changed(folders["ace_step"], tmp_path / "drawing") / "scheduler" / "scheduler_config.json"
+    config = json.loads(drawing.read_text(encoding="utf-8")) | {"stochastic_sampling": True}
+    drawing.write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(InvalidInput, match="noise that no seed is given for"):
+        registry.describe(str(drawing.parents[1]))
 
 
 def test_weights_that_are_cut_short_missing_or_of_another_model(folders: dict[str, Path], tmp_path: Path) -> None:
