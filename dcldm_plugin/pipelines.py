@@ -51,6 +51,7 @@ class Pipeline:
 PIPELINES: Mapping[str, Pipeline] = {
     "AudioLDMPipeline": Pipeline("audio_length_in_s", 200, 2.5, NOISE_CONTROLS),
     "AudioLDM2Pipeline": Pipeline("audio_length_in_s", 200, 3.5, NOISE_CONTROLS),
+    "MusicLDMPipeline": Pipeline("audio_length_in_s", 200, 2.0, NOISE_CONTROLS),
     "StableAudioPipeline": Pipeline("audio_end_in_s", 100, 7.0, START_CONTROLS),
     "StableAudio3Pipeline": Pipeline("duration", 100, 1.0, START_CONTROLS),
     "LongCatAudioDiTPipeline": Pipeline("audio_duration_s", 16, 4.0, NOISE_CONTROLS, True, ("scheduler",)),
@@ -140,7 +141,7 @@ def version(folder: Path) -> str:
 
 def _sound(folder: Path, kind: str) -> tuple[int, int, float]:
     """Rate in Hz, channels, and the longest clip in seconds."""
-    if kind.startswith("AudioLDM"):
+    if "LDM" in kind:
         return int(_read(folder / "vocoder" / "config.json")["sampling_rate"]), 1, TANGO_SECONDS
     vae = _read(folder / "vae" / "config.json")
     if kind == "LongCatAudioDiTPipeline":

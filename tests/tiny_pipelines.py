@@ -14,6 +14,7 @@ from diffusers import (
     AutoencoderOobleck,
     CosineDPMSolverMultistepScheduler,
     DDIMScheduler,
+    MusicLDMPipeline,
     StableAudioDiTModel,
     StableAudioPipeline,
     StableAudioProjectionModel,
@@ -104,17 +105,33 @@ def _drawn(module: Any, std: float) -> Any:
     return module.eval()
 
 
-def write_audioldm(folder: Path) -> Path:
-    """AudioLDM: a CLAP vector in place of the class of a U-Net without cross-attention to text."""
-    torch.manual_seed(1)
-    unet = UNet2DConditionModel(
+def _of_one_vector() -> UNet2DConditionModel:
+    """A U-Net that is told a CLAP vector in place of a class, and has no cross-attention to text."""
+    return UNet2DConditionModel(
         block_out_channels=(16, 32), layers_per_block=1, sample_size=32, in_channels=8, out_channels=8,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
         cross_attention_dim=(16, 32), class_embed_type="simple_projection", attention_head_dim=4, norm_num_groups=8,
         projection_class_embeddings_input_dim=WIDTH, class_embeddings_concat=True,
-    )  # fmt: skip
-    text = ClapTextModelWithProjection(_clap().text_config).eval()
-    pipeline = AudioLDMPipeline(text_encoder=text, tokenizer=_tokenizer(), unet=unet.eval(), **_sound_parts())
+    ).eval()  # fmt: skip
+
+
+def write_audioldm(folder: Path) -> Path:
+    torch.manual_seed(1)
+    unet, text = _of_one_vector(), ClapTextModelWithProjection(_clap().text_config).eval()
+    pipeline = AudioLDMPipeline(text_encoder=text, tokenizer=_tokenizer(), unet=unet, **_sound_parts())
+    pipeline.save_pretrained(folder)
+    return folder
+
+
+def write_musicldm(folder: Path) -> Path:
+    torch.manual_seed(7)
+    pipeline = MusicLDMPipeline(
+        text_encoder=ClapModel(_clap()).eval(),
+        tokenizer=_tokenizer(),
+        feature_extractor=ClapFeatureExtractor(),
+        unet=_of_one_vector(),
+        **_sound_parts(),
+    )
     pipeline.save_pretrained(folder)
     return folder
 

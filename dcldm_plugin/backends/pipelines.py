@@ -1,4 +1,4 @@
-"""Audio pipelines of diffusers: AudioLDM, AudioLDM 2, Stable Audio Open, Stable Audio 3, LongCat-AudioDiT, ACE-Step.
+"""Audio pipelines of diffusers: AudioLDM, AudioLDM 2, MusicLDM, Stable Audio Open and 3, LongCat-AudioDiT, ACE-Step.
 
 The texture seed draws everything. Where the sampler draws nothing after the first noise, that noise can be moved
 towards another one (re-texture); Stable Audio can begin with a given sound (purify). None of them has a plan.
@@ -102,7 +102,7 @@ class PipelineBackend:
         seed = take.seeds[0].texture
         options = {
             "prompt": take.prompt.text,
-            self.kind.length: take.seconds,
+            self.kind.length: self._asked(take.seconds),
             "num_inference_steps": steps,
             "guidance_scale": take.sampling.guidance_scale,
             "generator": torch.Generator().manual_seed(seed),
@@ -113,6 +113,21 @@ class PipelineBackend:
         if self.kind.noise_given or (control is not None and control.kind == "retexture"):
             options["latents"] = self._noise(take, take.seconds)
         return options
+
+    def _asked(self, seconds: float) -> float:
+        """The length to ask for: a pipeline with a vocoder leaves out what is no whole frame of its mel spectrogram."""
+        if not hasattr(self.pipeline, "vocoder"):
+            return seconds
+        rate = self.info.sample_rate
+        return (self._latent_steps(seconds) * self._latent_hop() + 0.5) / rate  # half a sample, for it rounds down
+
+    def _latent_hop(self) -> int:
+        """Samples in a latent step of a pipeline with a vocoder."""
+        hop: int = math.prod(self.pipeline.vocoder.config.upsample_rates) * self.pipeline.vae_scale_factor
+        return hop
+
+    def _latent_steps(self, seconds: float) -> int:
+        return math.ceil(round(seconds * self.info.sample_rate) / self._latent_hop())
 
     # Re-texture
 
@@ -131,15 +146,15 @@ class PipelineBackend:
         pipeline = self.pipeline
         shape: tuple[int, ...]
         if hasattr(pipeline, "vocoder"):
-            denoiser, vocoder, scale = pipeline.unet, pipeline.vocoder.config, pipeline.vae_scale_factor
-            frames = int(seconds * vocoder.sampling_rate / math.prod(vocoder.upsample_rates))
-            shape = (1, denoiser.config.in_channels, math.ceil(frames / scale), vocoder.model_in_dim // scale)
+            denoiser = pipeline.unet
+            bands = pipeline.vocoder.config.model_in_dim // pipeline.vae_scale_factor
+            shape = (1, denoiser.config.in_channels, self._latent_steps(seconds), bands)
         elif hasattr(pipeline, "latents_per_second"):
             denoiser = pipeline.transformer
             shape = (1, math.ceil(seconds * pipeline.latents_per_second), denoiser.config.audio_acoustic_hidden_dim)
         else:
-            denoiser, scale = pipeline.transformer, pipeline.vae_scale_factor
-            shape = (1, math.ceil(round(seconds * pipeline.sample_rate) / scale), pipeline.latent_dim)
+            denoiser, hop = pipeline.transformer, pipeline.vae_scale_factor
+            shape = (1, math.ceil(round(seconds * pipeline.sample_rate) / hop), pipeline.latent_dim)
         return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=denoiser.dtype)
 
     # Purify
@@ -250,6 +265,8 @@ def _loaded(info: ModelInfo, folder: Path, report: Report) -> PipelineBackend:
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, AttributeError) as error:
         what = " ".join(str(error).split())[:160]
         raise EngineFailed(f"{folder} can't be loaded as {name} ({what}); fetch it again.") from error
+    if name == "MusicLDMPipeline":
+        _mend_features(pipeline.text_encoder)
     pipeline.set_progress_bar_config(disable=True)
     if placement.keep == "device":
         pipeline.to(device)
@@ -257,6 +274,12 @@ def _loaded(info: ModelInfo, folder: Path, report: Report) -> PipelineBackend:
         pipeline.enable_model_cpu_offload(device=device)
     report("loading", 1.0)
     return PipelineBackend(info, pipeline)
+
+
+def _mend_features(clap: Any) -> None:
+    """transformers 5 answers with an object where MusicLDM, which diffusers no longer keeps up, expects its vector."""
+    features = clap.get_text_features
+    clap.get_text_features = lambda *given, **named: features(*given, **named).pooler_output
 
 
 def _components(

@@ -29,9 +29,9 @@ from dcldm_plugin.variations import audio_source
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
     pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning"),  # of the autoencoders
-    pytest.mark.filterwarnings("ignore:.*(AudioLDM|deprecated).*:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:.*(AudioLDM|MusicLDM|deprecated).*:FutureWarning"),
 ]
-OF_NOISE, OF_START = ("audioldm", "audioldm2", "longcat", "ace_step"), ("stable_audio", "stable_audio_3")
+OF_NOISE, OF_START = ("audioldm", "audioldm2", "musicldm", "longcat", "ace_step"), ("stable_audio", "stable_audio_3")
 NAMES = (*OF_NOISE, *OF_START)
 SECONDS, STEPS = 0.2, 3
 
@@ -97,13 +97,13 @@ def test_progress_rises_and_cancel_is_obeyed(name: str, backends: dict[str, Pipe
 def test_what_the_folders_say_of_themselves(backends: dict[str, PipelineBackend]) -> None:
     infos = {name: backend.info for name, backend in backends.items()}
     assert [(info.sample_rate, info.channels) for info in infos.values()] == [
-        *[(16_000, 1)] * 2, (24_000, 1), (48_000, 2), *[(44_100, 2)] * 2
+        *[(16_000, 1)] * 3, (24_000, 1), (48_000, 2), *[(44_100, 2)] * 2
     ]  # fmt: skip
     assert infos["longcat"].longest_seconds == 30.0 and infos["longcat"].steps == 16  # whole frames of 64 samples
     assert infos["stable_audio"].longest_seconds == pytest.approx(200 * 64 / 44_100)
     assert infos["stable_audio_3"].longest_seconds == 384.0 and not infos["stable_audio_3"].negative_prompt
     assert infos["ace_step"].longest_seconds == 600.0 and infos["ace_step"].steps == 8
-    assert len({info.version for info in infos.values()}) == 6
+    assert len({info.version for info in infos.values()}) == 7
     assert not any(info.commercial_use for info in infos.values())  # nobody said so
 
 
@@ -237,8 +237,8 @@ def test_a_wrong_or_partial_folder_is_one_sentence(
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("name", ["longcat", "ace_step"])
-@pytest.mark.parametrize("seconds", [0.1001, 0.2, 0.333])
+@pytest.mark.parametrize("name", OF_NOISE)
+@pytest.mark.parametrize("seconds", [0.1001, 0.2, 0.327, 0.333])
 def test_latent_frames_never_cut_a_clip_short(seconds: float, name: str, backends: dict[str, PipelineBackend]) -> None:
     (take,) = render(backends[name], seconds=seconds)
     info = backends[name].info
