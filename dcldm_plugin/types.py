@@ -500,6 +500,7 @@ class Variation:
     model_version: str
     sampling: Sampling  # what was used, with the model's defaults filled in
     level: Level | None = None  # the parent's, of which parts are in it unchanged; None: its own
+    read_as: str = ""  # what the model took the prompt for, where that is not what it says
 
     @property
     def seeds(self) -> Seeds:
@@ -600,6 +601,7 @@ class Clip:
     ucs: UcsName | None = None
     rights: Rights | None = None  # None: made before they were recorded
     band_hz: float | None = None  # nothing above it is in the sound, whatever the rate of the file
+    read_as: str = ""  # as of a `Variation`
 
     def as_parent(self) -> Parent:
         """The clip as others are made from it: what its own file says, with nothing left open."""

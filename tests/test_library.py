@@ -23,6 +23,7 @@ from wavinfo import WavInfoReader
 
 from dcldm_plugin.audio import wave
 from dcldm_plugin.audio.clip_file import read_record
+from dcldm_plugin.commands.show import describe
 from dcldm_plugin.errors import DcldmError, EngineFailed, InvalidInput
 from dcldm_plugin.library import Library
 from dcldm_plugin.types import GenerationRequest, Sampling, Seeds, TimelineTarget, Variation
@@ -89,6 +90,14 @@ def test_the_file_tells_its_history_to_an_independent_reader(library: Library, m
     assert (again.prompt, again.seeds, again.model) == (clip.prompt, (clip.seeds,), clip.model)
     assert Sampling(**record["sampling"]) == Sampling("dpm", 12, 3.0)
     assert record["finishing"]["ceiling_dbtp"] == -1.0
+
+
+def test_what_the_prompt_was_read_as_is_kept_and_shown(library: Library, make_take: MakeTake) -> None:
+    clip = library.adopt(replace(make_take("logs on the hearth"), read_as="a crackling fire"))
+    assert clip.read_as == "a crackling fire" and library.get(clip.id) == clip
+    assert ("read as", "a crackling fire") in list(describe(clip, library.record_at(clip.path)))
+    plain = library.adopt(make_take("a crackling fire"))
+    assert plain.read_as == "" and "read as" not in dict(describe(plain, library.record_at(plain.path)))
 
 
 def test_the_file_keeps_the_session_it_was_made_for_to_itself(library: Library, make_take: MakeTake) -> None:

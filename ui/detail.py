@@ -272,7 +272,8 @@ class Detail(QFrame):
         structure, texture = clip.seeds.structure, clip.seeds.texture
         seeds = f"seed {structure}" if structure == texture else f"seeds {structure} / {texture}"
         length = f"{clip.seconds:.2f} s"
-        return "  ·  ".join(word for word in (clip.model, length, loud, band, seeds) if word)
+        known = f"read as “{clip.read_as}”" if clip.read_as else ""
+        return "  ·  ".join(word for word in (clip.model, length, loud, band, seeds, known) if word)
 
     def _show_parent(self, clip: Clip | None) -> None:
         control = clip.request.control if clip is not None and clip.request is not None else None

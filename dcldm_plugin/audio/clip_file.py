@@ -56,6 +56,8 @@ def make_clip_file(variation: Variation, delivery: Delivery | None = None) -> Cl
         "model_band_hz": band_hz,
         "software": __version__,
     }
+    if variation.read_as:
+        record["read_as"] = variation.read_as
     settings = replace(delivery.finishing, seconds=made.seconds, loop=made.loop, level=variation.level)
     return finish_file(variation.path, record, settings, delivery)
 
@@ -157,6 +159,7 @@ def to_clip(record: Mapping[str, Any], path: Path) -> Clip:
         ucs=UcsName(**record["ucs"]) if "ucs" in record else None,  # files of the first days have none
         rights=Rights.from_json(record["rights"]) if "rights" in record else None,
         band_hz=_band(record.get("band_hz")),
+        read_as=_text(record, "read_as", ".{0,2000}") if "read_as" in record else "",
     )
 
 

@@ -18,12 +18,14 @@ class Rendered:
     """One take: samples [channels, time], float32, nominally within -1 … 1, at the model's own rate.
 
     level: for a take that is another in part: what finishing did to that one's level.
+    read_as: the words that the model took the prompt for, where it knows others than those.
     """
 
     index: int
     samples: NDArray[np.float32]
     sampling: Sampling
     level: Level | None = None
+    read_as: str = ""
 
 
 class Backend(Protocol):

@@ -45,6 +45,7 @@ class DcldmBackend:
             )
         sampling = self.model.config.defaults.fill(request.sampling)
         assert sampling.sampler is not None
+        text = request.prompt.text
         make_sampler(sampling.sampler)  # an unknown name is refused before anything is computed
         for index, audio in enumerate(self.variations.takes(request, sampling, report)):
             samples = audio.cpu().numpy().astype(np.float32)
@@ -53,7 +54,8 @@ class DcldmBackend:
                     f"The model {self.info.name!r} gave numbers that are no sound; "
                     "try another seed or a smaller guidance scale."
                 )
-            yield Rendered(index, samples, sampling, self.variations.level(request.only(index), report))
+            known, level = self.model.read_as(text), self.variations.level(request.only(index), report)
+            yield Rendered(index, samples, sampling, level, known if known != text else "")
 
 
 def make_builtin(report: Report, name: str = BUILTIN.name) -> DcldmBackend:

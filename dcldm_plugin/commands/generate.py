@@ -122,8 +122,10 @@ def _control(options: Namespace) -> Control | None:
 
 def _generate(request: GenerationRequest, settings: Settings, options: Namespace) -> int:
     with _Bar(len(request.seeds)) as bar, studio(settings, options.out) as clips:
-        for clip in clips(request, bar.show):
+        for number, clip in enumerate(clips(request, bar.show)):
             bar.clear()
+            if clip.read_as and not number:
+                print(f"Read as: {clip.read_as}", file=sys.stderr)
             print(_line(clip, options.json), flush=True)
     return 0
 
@@ -198,6 +200,7 @@ def _line(clip: Clip, as_json: bool) -> str:
             "channels": clip.channels,
             "sha256": clip.sha256,
         }
+        | ({"read_as": clip.read_as} if clip.read_as else {})
         | _lineage(clip.request)
     )
 

@@ -33,6 +33,8 @@ def describe(clip: Clip, record: Mapping[str, Any]) -> Iterator[tuple[str, str]]
     """What is to be said of a clip, each with its name: for the command line and the window alike."""
     request = clip.request
     yield "prompt", clip.prompt.text
+    if clip.read_as:
+        yield "read as", clip.read_as
     if clip.prompt.negative:
         yield "without", clip.prompt.negative
     if clip.ucs is not None:

@@ -247,6 +247,7 @@ def _read_variation(message: _Fields) -> VariationReady:
             model_version=fields.text("model_version"),
             sampling=fields.sampling(),
             level=fields.level(),
+            read_as=fields.text("read_as"),
         )
     )
 

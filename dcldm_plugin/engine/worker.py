@@ -177,6 +177,7 @@ class Worker:
                 model_version=backend.info.version,
                 sampling=rendered.sampling,
                 level=rendered.level,
+                read_as=rendered.read_as,
             )
             self.say(VariationReady(variation))
             report.delivered(index)

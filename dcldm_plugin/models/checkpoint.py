@@ -27,6 +27,7 @@ from dcldm_plugin.models.dcldm import ChainConfig, Defaults, DualConditionedLate
 from dcldm_plugin.models.latent import LatentSpace, LinearVae, MelRange
 from dcldm_plugin.models.matcher import Matcher
 from dcldm_plugin.models.mel import MelConfig
+from dcldm_plugin.models.phrasebook import Phrasebook
 from dcldm_plugin.models.plan import PlanModel
 from dcldm_plugin.models.text import TextEncoder, minilm_folder
 from dcldm_plugin.models.transformer import DualTransformer, TransformerConfig
@@ -35,6 +36,7 @@ from dcldm_plugin.models.vocoder import ShapedNoise
 
 FORMAT = 1
 PARTS = ("plan", "codec", "vae", "denoiser")
+OPTIONAL = ("vocoder", "matcher", "phrasebook")
 
 
 class BrokenModel(DcldmError):
@@ -56,6 +58,7 @@ class Sizes:
     vae_kind: str = "kl"  # or "linear"
     vocoder: dict[str, Any] | None = None  # a HiFi-GAN; without, noise is shaped
     matcher: dict[str, Any] | None = None  # without, the first plan and candidate is taken
+    phrasebook: dict[str, Any] | None = None  # without, prompts are read as they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,7 @@ def build(sizes: Sizes, text: TextEncoder) -> DualConditionedLatentDiffusion:
         LatentSpace(vae, sizes.bands, sizes.chain.mel_range),
         make_vocoder(sizes),
         matcher=None if sizes.matcher is None else Matcher(**sizes.matcher),
+        phrasebook=None if sizes.phrasebook is None else Phrasebook(**sizes.phrasebook),
     ).eval()
 
 
@@ -113,6 +117,8 @@ def _parts(model: DualConditionedLatentDiffusion) -> dict[str, nn.Module]:
         parts["vocoder"] = model.vocoder
     if model.matcher is not None:
         parts["matcher"] = model.matcher
+    if model.phrasebook is not None:
+        parts["phrasebook"] = model.phrasebook
     return parts
 
 
@@ -165,7 +171,7 @@ def read_all(folder: Path, text: TextEncoder | None = None) -> tuple[DualConditi
                 "install the version of the app that wrote it."
             )
         sizes, hashes = _sizes(config["sizes"]), config["sha256"]
-        names = (*PARTS, *(name for name in ("vocoder", "matcher") if getattr(sizes, name) is not None))
+        names = (*PARTS, *(name for name in OPTIONAL if getattr(sizes, name) is not None))
         files = {name: _checked(folder / f"{name}.safetensors", hashes[name]) for name in names}
     except FileNotFoundError as error:
         raise BrokenModel(f"The model in {folder} is not complete; install it again ({error}).") from error
@@ -179,7 +185,9 @@ def read_all(folder: Path, text: TextEncoder | None = None) -> tuple[DualConditi
             if name == "plan":
                 model.empty_plan.copy_(tensors.pop("empty_plan").long())
             part.load_state_dict(tensors, strict=True)
-        except (RuntimeError, KeyError, SafetensorError) as error:
+            if isinstance(part, Phrasebook):
+                part.check()
+        except (RuntimeError, KeyError, ValueError, SafetensorError) as error:
             raise BrokenModel(
                 f"{name}.safetensors in {folder} does not fit its config.json; install the model again."
             ) from error

@@ -26,6 +26,7 @@ from dcldm_plugin.models.device import Placement, Staged, compile_blocks, render
 from dcldm_plugin.models.latent import LatentSpace, MelRange
 from dcldm_plugin.models.matcher import Matcher
 from dcldm_plugin.models.mel import MelConfig, MelSpectrogram
+from dcldm_plugin.models.phrasebook import Phrasebook, mean_states
 from dcldm_plugin.models.plan import PlanModel
 from dcldm_plugin.models.plan_cache import PlanCache
 from dcldm_plugin.models.schedule import Prediction, entered, make_sampler
@@ -37,6 +38,7 @@ from dcldm_plugin.types import Report, Sampling, Seeds
 SMALL_WIDTH = 512
 EMPTY_SEED = 0  # of the plan for the empty text, where the model does not bring one
 PLANS_KEPT = 64  # a few kilobytes each; more than the variations of one request
+READINGS_KEPT = 256
 WHOLE = (0.0, 1.0)
 
 
@@ -141,6 +143,7 @@ class DualConditionedLatentDiffusion(Staged):
         TANGO with FLAN-T5).
     plan_model, codec: None for a denoiser that is told the text alone (TANGO).
     matcher: tells of several plans, or takes, which fits the words best; None: the first will do.
+    phrasebook: the words that the model knows, by which others are read; None: all are read as they are.
     loaders: for parts that are given as None since they are to be loaded when their turn comes: "text",
         "plan_text", "plan_model", "denoiser".
     """
@@ -152,6 +155,7 @@ class DualConditionedLatentDiffusion(Staged):
     codec: EncodecModel
     denoiser: nn.Module
     matcher: Matcher | None
+    phrasebook: Phrasebook | None
 
     def __init__(
         self,
@@ -165,6 +169,7 @@ class DualConditionedLatentDiffusion(Staged):
         *,
         plan_text: TextEncoder | None = None,
         matcher: Matcher | None = None,
+        phrasebook: Phrasebook | None = None,
         placement: Placement | None = None,
         loaders: Mapping[str, Callable[[], nn.Module]] | None = None,
     ) -> None:
@@ -173,13 +178,14 @@ class DualConditionedLatentDiffusion(Staged):
         parts = {"text": text, "plan_text": plan_text, "plan_model": plan_model, "codec": codec, "denoiser": denoiser}
         for name, part in parts.items():  # an attribute that is None would hide the part that comes later
             self.register_module(name, part)
-        self.space, self.matcher = space, matcher
+        self.space, self.matcher, self.phrasebook = space, matcher, phrasebook
         if denoiser is not None and self.placement.compile:
             compile_blocks(denoiser)
-        for module in (codec, space, vocoder, self.analysis, matcher):  # small enough to stay
+        for module in (codec, space, vocoder, self.analysis, matcher, phrasebook):  # small enough to stay
             if isinstance(module, nn.Module):
                 module.to(self.placement.device)
         self._plans: OrderedDict[PlanKey, Tensor] = OrderedDict()
+        self._readings: OrderedDict[str, str] = OrderedDict()
         self.version = ""  # what names the weights
         self.cache: PlanCache | None = None  # plans on disk
         if codec is not None:
@@ -207,6 +213,24 @@ class DualConditionedLatentDiffusion(Staged):
         seconds = min(steps / self.latent_rate, self.config.longest_plan_seconds or math.inf)
         return math.ceil(seconds * self.codec.config.frame_rate)
 
+    def read_as(self, text: str) -> str:
+        """The words that a text is read as, by the phrasebook; "" is no text."""
+        if self.phrasebook is None or not text:
+            return text
+        if text not in self._readings:
+            with self.at_work("text"), torch.inference_mode():
+                self._readings[text] = self.phrasebook.read(text, mean_states(self.text))
+            while len(self._readings) > READINGS_KEPT:
+                self._readings.popitem(last=False)
+        return self._readings[text]
+
+    def read(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """States [n, tokens, width] and mask [n, tokens] of prompts, each as it is read."""
+        known = [self.read_as(text) for text in texts]
+        with self.at_work("text"):
+            states, mask = self.text(known)
+        return states, mask
+
     def generate(
         self, prompt: str, negative: str, seconds: float, seeds: Seeds, sampling: Sampling, report: Report
     ) -> Tensor:
@@ -229,8 +253,7 @@ class DualConditionedLatentDiffusion(Staged):
     ) -> Iterator[Tensor]:
         """Takes of one prompt, each as by `generate`, as many at once as the placement says."""
         report("reading", 0.0)
-        with self.at_work("text"):
-            states, mask = self.text([prompt, negative])  # the second is what guidance leads away from
+        states, mask = self.read([prompt, negative])  # the second is what guidance leads away from
         steps = self.latent_steps(seconds)
         if self.placement.keep != "device":  # each part comes to the device once, not once a take
             self._encoded_plans(prompt, steps, [each.structure for each in seeds], report)
@@ -310,7 +333,7 @@ class DualConditionedLatentDiffusion(Staged):
         self._fetch([key for key in keys if key not in self._plans])
         missing = [key for key in dict.fromkeys(keys) if key not in self._plans]
         if missing:
-            states, mask = self._read_for_plans([text])
+            states, mask = self._read_for_plans([self.read_as(text)])
             drawn = [replace(key, seed=further(key.seed, k)) for key in missing for k in range(best_of)]
             made = self._sample(
                 states, mask if text or not self.config.zero_padding else torch.zeros_like(mask), drawn, report, known

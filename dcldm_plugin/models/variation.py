@@ -144,8 +144,7 @@ class Variations:
         if undecided:
             tried = [_candidate(take, number) for take in undecided for number in range(count)]
             self._prefetch(tried, report)
-            with self.model.at_work("text"):
-                states, mask = self.model.text([first.prompt.text])
+            states, mask = self.model.read([first.prompt.text])
             fits, at_once = [], self.model.placement.batch
             for start in range(0, len(tried), at_once):
                 some, end = tried[start : start + at_once], min(start + at_once, len(tried))
@@ -188,8 +187,7 @@ class Variations:
         parts = [self._ingredients(take, steps, width, report) for take in takes]
         channels = len(parts[0].noise)
         texts = [*(branch.text for branch in parts[0].branches), first.prompt.negative]
-        with model.at_work("text"):
-            states, mask = model.text(texts)
+        states, mask = model.read(texts)
         count = len(takes) * channels
         window = min(max(steps, model.config.shortest_steps), model.config.longest_steps)
 

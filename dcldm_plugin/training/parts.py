@@ -19,6 +19,7 @@ from dcldm_plugin.models.audioldm import HifiGan
 from dcldm_plugin.models.checkpoint import make_vocoder
 from dcldm_plugin.models.latent import LinearVae
 from dcldm_plugin.models.matcher import Matcher
+from dcldm_plugin.models.phrasebook import Phrasebook, mean_states
 from dcldm_plugin.models.tango import NEW
 from dcldm_plugin.models.transformer import DualTransformer
 from dcldm_plugin.models.unet import DualUNet
@@ -107,6 +108,8 @@ def build(config: Config, base: Base, accelerator: Accelerator, cache: Path, com
     if is_held.all():
         raise InvalidInput("All sounds that can be used are held out; give more of them, or held_out = 0.")
     sounds = Sounds(rows[~is_held], rows[is_held])
+    if config.part in DENOISERS:
+        _know(base, [data.clips[row].caption for row in sounds.learned])
     return MAKERS[config.part](config, base, data, sounds)
 
 
@@ -125,6 +128,16 @@ def _clips(config: Config, seconds: float, complain: Complain) -> tuple[list[Cli
     learned_keys = {clip.key for clip in clips}
     held = [clip for clip in held if clip.key not in learned_keys]  # the same sound under two names
     return clips + held, {clip.key for clip in held}
+
+
+def _know(base: Base, captions: list[str]) -> None:
+    """What a model learned from are words that it knows. One whose other words are not on record gets no phrasebook."""
+    chain = base.chain
+    if base.sizes is None or (chain.phrasebook is None and base.licence):
+        return
+    before = [] if chain.phrasebook is None else chain.phrasebook.phrases
+    book = Phrasebook.of([*before, *captions], mean_states(chain.text))
+    chain.phrasebook, base.sizes = book.to(chain.space.mean.device), replace(base.sizes, phrasebook=book.sizes)
 
 
 def _denoiser(config: Config, base: Base, data: AudioSet | EncodedSet, sounds: Sounds) -> Task:

@@ -36,7 +36,9 @@ REQUEST = GenerationRequest.create(
     target=TimelineTarget("ardour", "A project", "FX", 2**40, 44_100),
     id="a.request-1_x",
 )
-VARIATION = Variation(REQUEST, 2, take_path(Path("renders"), REQUEST.id, 2), 16_000, 1, "", Sampling(steps=30))
+VARIATION = Variation(
+    REQUEST, 2, take_path(Path("renders"), REQUEST.id, 2), 16_000, 1, "", Sampling(steps=30), read_as="a dog"
+)
 COMMANDS: list[Command] = [Render(REQUEST, (0, 2), Path("renders")), Cancel(REQUEST.id)]
 MESSAGES: list[WorkerMessage] = [
     Ready(PROTOCOL, "0.1.0", 4711),

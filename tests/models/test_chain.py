@@ -21,6 +21,7 @@ from dcldm_plugin.models.device import Placement
 from dcldm_plugin.models.latent import LatentSpace, MelRange
 from dcldm_plugin.models.matcher import Matcher
 from dcldm_plugin.models.mel import MelConfig
+from dcldm_plugin.models.phrasebook import Phrasebook, mean_states
 from dcldm_plugin.models.plan import PlanModel
 from dcldm_plugin.models.plan_cache import PlanCache
 from dcldm_plugin.models.schedule import SAMPLERS
@@ -375,6 +376,26 @@ def test_a_take_is_the_best_of_its_candidates_and_variations_know_which() -> Non
     assert torch.equal(unmoved, best[index])
     far = made(replace(used, id="new", control=replace(same, amount=1.0), seeds=(Seeds(9, 9),)), 3)[0]
     assert float((moved - best[index]).abs().mean()) < float((far - best[index]).abs().mean())
+
+
+def test_words_that_are_not_known_give_what_the_nearest_known_ones_give() -> None:
+    def take(model: DualConditionedLatentDiffusion, text: str) -> Tensor:
+        request = GenerationRequest.create(text, negative="a hum", seconds=0.6, seed=5, model="tiny")
+        (made,) = Variations(model, "tiny", "1").takes(request, replace(SAMPLING, candidates=2), unheard)
+        return made
+
+    plain, knowing = matching(plans=2), matching(plans=2)
+    knowing.phrasebook = Phrasebook.of(["rain on a roof", "a wide river"], mean_states(knowing.text))
+    known = knowing.read_as("wet leaves rustle")
+    assert known in knowing.phrasebook.phrases and knowing.read_as("a wide river") == "a wide river"
+    hum = knowing.read_as("a hum")
+    assert torch.equal(take(knowing, "wet leaves rustle"), take(knowing, known))
+    assert not torch.equal(take(knowing, "wet leaves rustle"), take(plain, "wet leaves rustle"))
+    request = GenerationRequest.create(known, negative=hum, seconds=0.6, seed=5, model="tiny")
+    (same,) = Variations(plain, "tiny", "1").takes(request, replace(SAMPLING, candidates=2), unheard)
+    assert torch.equal(take(knowing, "wet leaves rustle"), same)
+    direct = knowing.generate("wet leaves rustle", "a hum", 0.6, Seeds(5, 5), SAMPLING, unheard)
+    assert torch.equal(direct, plain.generate(known, hum, 0.6, Seeds(5, 5), SAMPLING, unheard))
 
 
 def test_a_choice_is_kept_on_disk_with_the_plans(tmp_path: Path) -> None:

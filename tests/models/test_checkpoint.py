@@ -13,6 +13,7 @@ from dcldm_plugin.models import checkpoint
 from dcldm_plugin.models.checkpoint import BrokenModel, Sizes
 from dcldm_plugin.models.dcldm import ChainConfig, Defaults, DualConditionedLatentDiffusion
 from dcldm_plugin.models.mel import MelConfig
+from dcldm_plugin.models.phrasebook import Phrasebook, mean_states
 from dcldm_plugin.models.text import TextEncoder
 from dcldm_plugin.types import Sampling, Seeds, unheard
 
@@ -140,6 +141,20 @@ def test_a_matcher_comes_with_the_model_that_has_one(tmp_path: Path) -> None:
         torch.testing.assert_close(there[name], value, rtol=1e-3, atol=1e-3)
     (tmp_path / "matcher.safetensors").unlink()
     with pytest.raises(BrokenModel, match="not complete"):
+        checkpoint.read(tmp_path, model.text)
+
+
+def test_a_phrasebook_comes_with_the_model_and_is_checked(tmp_path: Path) -> None:
+    sizes = tiny_sizes()
+    model = checkpoint.build(sizes, tiny_text())
+    model.phrasebook = Phrasebook.of(["heavy rain", "a dog"], mean_states(model.text))
+    sizes = replace(sizes, phrasebook=model.phrasebook.sizes)
+    checkpoint.write(model, sizes, tmp_path)
+    again, version = checkpoint.read(tmp_path, model.text)
+    assert again.phrasebook is not None and again.phrasebook.phrases == ["heavy rain", "a dog"]
+    model.phrasebook.text[model.phrasebook.text == ord("\n")] = ord(" ")
+    assert checkpoint.write(model, sizes, tmp_path) != version
+    with pytest.raises(BrokenModel, match=r"phrasebook\.safetensors .* does not fit"):
         checkpoint.read(tmp_path, model.text)
 
 

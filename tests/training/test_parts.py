@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 
 from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.models import acoustic_lm, checkpoint
+from dcldm_plugin.models.phrasebook import Phrasebook, mean_states
 from dcldm_plugin.models.vocoder import ShapedNoise
 from dcldm_plugin.training.base import Base, load_base, write_result
 from dcldm_plugin.training.config import Config, make_config
@@ -106,6 +108,20 @@ def test_vae_learns_and_measures_its_latents(sounds: Path, tmp_path: Path) -> No
     z = base.chain.space.encode(base.chain.analysis(audio))
     assert z.mean(dim=(0, 2, 3)).abs().max() < 0.2
     torch.testing.assert_close(z.std(dim=(0, 2, 3)), torch.ones(z.shape[1]), rtol=0.1, atol=0.1)
+
+
+def test_what_a_denoiser_learned_from_are_words_that_it_knows(tiny_model: Path, sounds: Path, tmp_path: Path) -> None:
+    base, task = built(configured("transformer", "new", sounds, tmp_path, run={"steps": 1}))
+    learned = {task.data.clips[row].caption for row in task.sounds.learned}
+    assert base.chain.phrasebook is not None and set(base.chain.phrasebook.phrases) == learned
+    write_result(base, configured("transformer", "new", sounds, tmp_path), tmp_path / "model")
+    more = Phrasebook.of(["a tall tree falls"], mean_states(base.chain.text))
+    base.chain.phrasebook, base.sizes = more, replace(base.sizes, phrasebook=more.sizes)  # type: ignore[arg-type]
+    write_result(base, configured("transformer", "new", sounds, tmp_path), tmp_path / "other")
+    base, _ = built(configured("transformer", tmp_path / "other", sounds, tmp_path / "again"))
+    assert base.chain.phrasebook is not None and set(base.chain.phrasebook.phrases) == {"a tall tree falls", *learned}
+    base, _ = built(configured("transformer", tiny_model, sounds, tmp_path / "tiny"))
+    assert base.chain.phrasebook is None  # it knows words that nobody noted
 
 
 def test_an_adapter_starts_at_the_bases_loss_and_leaves_it_alone(

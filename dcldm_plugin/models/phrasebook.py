@@ -1,0 +1,116 @@
+"""The words that a model knows.
+
+A small model is sure of the captions that it learned from, and of little else: of "logs burning in a fireplace" it
+makes less of a fire than of "wood burning in a fire", though the sentence encoder knows how near the two are. So a
+prompt is read as the nearest caption, or its parts are ("rain and a hound barking": "rain and a dog barking").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dcldm_plugin.models.text import TextEncoder, mean_state
+
+MOST_PHRASES, MOST_CHARACTERS = 20_000, 300  # phrases, and characters of one
+MOST_PARTS = 4  # of a prompt; with more it is read as a whole
+JOINTS = re.compile(r"\s+(and|with|then|followed by)\s+")  # of captions, see `training.compose`
+BREAKS = re.compile(r",?\s+(and|with|then|followed by)\s+|\s*(,)\s*")  # of prompts
+SAME, STRANGE = 0.999, 0.4  # cosines: the same words; words that nothing known is near to
+# What is to stay in a reading, by its words: each that only one of the two has costs a cosine of `COST`.
+QUALITIES = tuple(
+    re.compile(rf"\b(?:{words})\b", re.IGNORECASE)
+    for words in (
+        "two|twice", "three|three times", "four", "five", "six", "slow|slowly", "fast|rapid|rapidly|quick|quickly",
+        "distant|distance|faraway|far", "near|nearby|close", "low|low-pitched|deep", "high|high-pitched|shrill",
+        "small|tiny|little", "big|large|huge|massive|giant", "soft|gentle|quiet|softly|gently|quietly",
+        "loud|heavy|strong|loudly|heavily|strongly", "rising|up", "falling|down",
+    )
+)  # fmt: skip
+COST = 0.04
+AT_ONCE = 64
+
+Encode = Callable[[Sequence[str]], Tensor]  # texts -> mean states [n, width]
+
+
+class Phrasebook(nn.Module):
+    """Captions, one a line in UTF-8 as bytes [characters], and the mean states of their tokens [phrases, width]."""
+
+    text: Tensor
+    vectors: Tensor
+
+    def __init__(self, phrases: int, characters: int, width: int) -> None:
+        super().__init__()
+        self.register_buffer("text", torch.zeros(characters, dtype=torch.uint8))
+        self.register_buffer("vectors", torch.zeros(phrases, width))
+        self._qualities: Tensor | None = None  # [phrases, kinds]
+
+    @classmethod
+    def of(cls, captions: Iterable[str], encode: Encode) -> Phrasebook:
+        """The parts of captions, as far as there is room for them."""
+        phrases = list(dict.fromkeys(part for caption in captions for part in _parts(caption)))[:MOST_PHRASES]
+        content = "\n".join(phrases).encode()
+        vectors = torch.cat([encode(phrases[at : at + AT_ONCE]) for at in range(0, len(phrases), AT_ONCE)])
+        made = cls(len(phrases), len(content), vectors.shape[1])
+        made.text.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
+        made.vectors.copy_(vectors)
+        return made
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What another is built with that is to have the same words."""
+        phrases, width = self.vectors.shape
+        return {"phrases": phrases, "characters": len(self.text), "width": width}
+
+    @property
+    def phrases(self) -> list[str]:
+        return bytes(self.text.cpu().numpy()).decode().split("\n")
+
+    def check(self) -> None:
+        """Raises `ValueError` where there are not as many phrases as vectors, or none."""
+        if not len(self.vectors) or len(self.phrases) != len(self.vectors):
+            raise ValueError("the phrasebook has other words than vectors")
+
+    def read(self, prompt: str, encode: Encode) -> str:
+        """The words that a prompt is read as; its own where they are known, or nothing known is near."""
+        pieces = BREAKS.split(prompt)
+        parts, joints = [part.strip() for part in pieces[::3]], pieces[1::3]
+        texts = [prompt, *parts] if 1 < len(parts) <= MOST_PARTS and all(parts) else [prompt]
+        fits, places = self._nearest(texts, encode(texts))
+        whole, apart = fits[0], min(fits[1:], default=-1.0)
+        if max(whole, apart) < STRANGE or whole >= SAME:
+            return prompt
+        phrases = self.phrases
+        if whole >= apart:
+            return phrases[places[0]]
+        known = [phrases[place] for place in places[1:]]
+        return known[0] + "".join(f" {joint or 'and'} {each}" for joint, each in zip(joints, known[1:], strict=True))
+
+    def _nearest(self, texts: Sequence[str], states: Tensor) -> tuple[list[float], list[int]]:
+        """Cosines and places of the nearest phrases to texts with the mean states [n, width]."""
+        if self._qualities is None:
+            self._qualities = _qualities(self.phrases).to(states.device)
+        known = functional.normalize(self.vectors.float(), dim=1)
+        cosines = functional.normalize(states.float(), dim=1) @ known.T
+        differences = torch.cdist(_qualities(texts).to(states.device), self._qualities, p=1.0)
+        places = (cosines - COST * differences).argmax(1)
+        return cosines.gather(1, places[:, None])[:, 0].tolist(), places.tolist()
+
+
+def mean_states(encoder: TextEncoder) -> Encode:
+    """An encoder's mean states, as `Phrasebook` wants them."""
+    return lambda texts: mean_state(*encoder(texts))
+
+
+def _qualities(texts: Sequence[str]) -> Tensor:
+    """Which of `QUALITIES` each of some texts names, 0 or 1 [n, kinds]."""
+    return torch.tensor([[float(bool(words.search(text))) for words in QUALITIES] for text in texts])
+
+
+def _parts(caption: str) -> list[str]:
+    parts = JOINTS.split(" ".join(caption.split()))[::2]
+    return [part for part in parts if 0 < len(part) <= MOST_CHARACTERS]

@@ -1,0 +1,79 @@
+"""What prompts are read as, by the sentence encoder of the built-in model."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from dcldm_plugin.models.phrasebook import MOST_PHRASES, Encode, Phrasebook, mean_states
+from dcldm_plugin.models.text import TextEncoder, minilm_folder
+
+CAPTIONS = (
+    "a dog barking",
+    "a crackling fire burning",
+    "heavy rain and a thunder clap",
+    "footsteps on gravel",
+    "slow footsteps on gravel",
+    "three dog barks",
+    "a bell struck  three times followed by a door closing",
+    "birds singing in a forest",
+    "distant birds singing",
+)
+
+
+@pytest.fixture(scope="module")
+def encode() -> Encode:
+    return mean_states(TextEncoder.from_folder(minilm_folder()))
+
+
+@pytest.fixture(scope="module")
+def book(encode: Encode) -> Phrasebook:
+    return Phrasebook.of(CAPTIONS, encode)
+
+
+def test_it_holds_the_parts_of_captions_once(book: Phrasebook) -> None:
+    assert len(book.phrases) == len(set(book.phrases)) == 11
+    assert {"heavy rain", "a thunder clap", "a bell struck three times", "a door closing"} < set(book.phrases)
+    assert book.vectors.shape == (11, 384) and book.sizes == {"phrases": 11, "characters": len(book.text), "width": 384}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "known"),
+    [
+        ("a puppy yapping", "a dog barking"),
+        ("wood burning in the grate", "a crackling fire burning"),
+        ("a dog barking", "a dog barking"),
+        ("A Dog Barking", "A Dog Barking"),  # the encoder tells no letters apart
+        ("somebody walks over gravel", "footsteps on gravel"),
+        ("somebody slowly walks over gravel", "slow footsteps on gravel"),
+        ("a puppy yaps three times", "three dog barks"),
+        ("far away sparrows chirping", "distant birds singing"),
+        ("pouring rain with a hound that barks", "heavy rain with a dog barking"),
+        ("pouring rain, barking dogs", "heavy rain and a dog barking"),
+        ("xqzt blorp", "xqzt blorp"),
+        ("and", "and"),
+        (", ,", ", ,"),
+    ],
+)  # fmt: skip
+def test_a_prompt_is_read_as_the_nearest_words(prompt: str, known: str, book: Phrasebook, encode: Encode) -> None:
+    assert book.read(prompt, encode) == known
+
+
+def test_many_parts_are_read_as_a_whole(book: Phrasebook, encode: Encode) -> None:
+    assert book.read("a dog barking and " * 5 + "a dog barking", encode) in book.phrases
+
+
+def test_of_more_than_there_is_room_for_the_first_stay() -> None:
+    def nothing(texts: object) -> torch.Tensor:
+        return torch.ones(len(list(texts)), 2)  # type: ignore[call-overload]
+
+    book = Phrasebook.of([f"sound {number}" for number in range(MOST_PHRASES + 5)] + ["x" * 1000], nothing)
+    assert len(book.phrases) == MOST_PHRASES and book.phrases[0] == "sound 0"
+    book.check()
+
+
+def test_words_without_vectors_are_no_phrasebook() -> None:
+    with pytest.raises(ValueError, match="other words"):
+        Phrasebook(phrases=3, characters=8, width=2).check()
+    with pytest.raises(ValueError, match="other words"):
+        Phrasebook(phrases=0, characters=0, width=2).check()
