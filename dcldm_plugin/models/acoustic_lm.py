@@ -8,7 +8,7 @@ predicted in step t + k, so that each step predicts one code of every codebook.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
@@ -110,6 +110,12 @@ class Decoder:
         last = self.final_norm(hidden[:, -1])
         return torch.stack([head(last) for head in self.heads], dim=1)
 
+    def keep(self, rows: Tensor) -> None:
+        """Go on with some items of the batch only."""
+        self.keys, self.values = self.keys[:, rows], self.values[:, rows]
+        self.text = [(keys[rows], values[rows]) for keys, values in self.text]
+        self.text_mask = None if self.text_mask is None else self.text_mask[rows]
+
 
 def _split(projected: Tensor, attention: MusicgenAttention) -> Tensor:
     """[batch, steps, width] as [batch, heads, steps, head width]."""
@@ -139,6 +145,8 @@ def sample_codes(
     zero_padding: bool = True,
     prompt_codes: Tensor | None = None,
     report: Report | None = None,
+    choose: Callable[[Tensor], Tensor] | None = None,
+    choose_by: int | None = None,
 ) -> Tensor:
     """Draw codes [batch, codebooks, frames] (int64) for a batch of encoded texts.
 
@@ -152,6 +160,8 @@ def sample_codes(
     zero_padding: padded states are zeroed and attended to, as AudioGen was trained; False masks them.
     prompt_codes: [batch, codebooks, known frames <= frames], kept as they are and continued.
     report: called as report("planning", fraction) in each step; what it raises ends the loop.
+    choose: told the first `choose_by` frames (None: all) of all items, as soon as they are there, it says which
+        items are worth to go on with; the codes of those alone are returned.
     """
     config = language_model.config
     batch = text_states.shape[0]
@@ -180,6 +190,7 @@ def sample_codes(
 
     steps = columns.shape[-1] - 1
     decoder = Decoder(language_model, states, None if zero_padding else mask, steps)
+    heard = frames if choose_by is None else min(choose_by, frames)
     for column in range(known + 1, steps + 1):
         if report is not None:
             report("planning", (column - known - 1) / (steps - known))
@@ -190,9 +201,15 @@ def sample_codes(
             logits = without + guidance_scale * (with_text - without)
         drawn = draw(logits, draws[..., column], temperature, top_k)
         columns[..., column] = torch.where(unknown[..., column], drawn, columns[..., column])
+        if choose is not None and heard < frames and column == heard + config.num_codebooks - 1:
+            rows = choose(aligned(columns)[..., :heard])
+            columns, draws = columns[rows], draws[rows]
+            decoder.keep(torch.cat([rows, rows + batch]) if guided else rows)
+            choose = None
     if report is not None:
         report("planning", 1.0)
-    return aligned(columns)
+    made = aligned(columns)
+    return made if choose is None else made[choose(made)]
 
 
 def draw(logits: Tensor, uniform: Tensor, temperature: float = 1.0, top_k: int = 0) -> Tensor:

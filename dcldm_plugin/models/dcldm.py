@@ -335,11 +335,12 @@ class DualConditionedLatentDiffusion(Staged):
         if missing:
             states, mask = self._read_for_plans([self.read_as(text)])
             drawn = [replace(key, seed=further(key.seed, k)) for key in missing for k in range(best_of)]
-            made = self._sample(
-                states, mask if text or not self.config.zero_padding else torch.zeros_like(mask), drawn, report, known
-            )
-            if best_of > 1:
-                made = self._fitting(made, states, mask, best_of, known)
+            told = mask if text or not self.config.zero_padding else torch.zeros_like(mask)
+
+            def fitting(codes: Tensor) -> Tensor:
+                return self._fitting(codes, states, mask, best_of)
+
+            made = self._sample(states, told, drawn, report, known, fitting if best_of > 1 else None)
             self._plans.update(zip(missing, made.cpu(), strict=True))
             if self.cache is not None:
                 for key in missing:
@@ -351,15 +352,11 @@ class DualConditionedLatentDiffusion(Staged):
             self._plans.popitem(last=False)
         return codes
 
-    def _fitting(self, codes: Tensor, states: Tensor, mask: Tensor, best_of: int, known: Tensor | None) -> Tensor:
-        """Of every `best_of` plans the one that fits the words best. All of a seed's are judged by as much of their
-        beginning as the shortest clip has, so that a longer clip begins as a shorter one does."""
+    def _fitting(self, codes: Tensor, states: Tensor, mask: Tensor, best_of: int) -> Tensor:
+        """Which of every `best_of` plans fits the words best."""
         assert self.matcher is not None
-        shortest = self.plan_frames(self.config.shortest_steps)
-        heard = codes[:, :, :shortest] if known is None else codes
-        fit = self.matcher.of_plans(acoustic_lm.latents(self.codec, heard), states, mask).view(-1, best_of)
-        chosen = fit.argmax(1) + torch.arange(len(fit), device=fit.device) * best_of
-        return codes[chosen]
+        fit = self.matcher.of_plans(acoustic_lm.latents(self.codec, codes), states, mask).view(-1, best_of)
+        return fit.argmax(1) + torch.arange(len(fit), device=fit.device) * best_of
 
     @torch.inference_mode()
     def plan_each(self, texts: Sequence[str], frames: int, seeds: Sequence[int], report: Report) -> Tensor:
@@ -405,8 +402,13 @@ class DualConditionedLatentDiffusion(Staged):
         keys: Sequence[PlanKey],
         report: Report | None,
         known: Tensor | None = None,
+        choose: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
-        """Tokens [n, codebooks, frames] for n seeds and the states of one text, or of n [1 or n, tokens, width]."""
+        """Tokens [n, codebooks, frames] for n seeds and the states of one text, or of n [1 or n, tokens, width].
+
+        choose: see `acoustic_lm.sample_codes`. Plans are judged by as much of their beginning as the shortest clip
+        has, so that a longer clip begins as a shorter one does.
+        """
         key, count, zeros = keys[0], len(keys), self.config.zero_padding
         empty_states = empty_mask = None
         if key.guidance_scale != 1.0 and not zeros:
@@ -431,6 +433,8 @@ class DualConditionedLatentDiffusion(Staged):
                     zero_padding=zeros,
                     prompt_codes=None if known is None else known.to(states.device).expand(count, -1, -1),
                     report=report,
+                    choose=choose,
+                    choose_by=self.plan_frames(self.config.shortest_steps) if known is None else None,
                 )
 
     def noise(self, steps: int, seed: int) -> Tensor:

@@ -115,6 +115,32 @@ def test_an_item_is_the_same_alone_and_in_a_batch(
     assert torch.equal(longer[..., :alike], together[..., :alike])
 
 
+@pytest.mark.parametrize("scale", [1.0, 3.0])
+@pytest.mark.parametrize("zero_padding", [False, True])
+@pytest.mark.parametrize("by", [None, 1, 5, FRAMES - 1, FRAMES, FRAMES + 9])
+def test_what_is_not_chosen_is_not_gone_on_with(
+    language_model: MusicgenForCausalLM,
+    text: tuple[Tensor, Tensor],
+    by: int | None,
+    zero_padding: bool,
+    scale: float,
+) -> None:
+    states, mask = (each.repeat(2, *[1] * (each.dim() - 1)) for each in text)
+    settings: dict[str, Any] = {"guidance_scale": scale, "zero_padding": zero_padding}
+    whole = sample_codes(language_model, states, mask, FRAMES, generators=generators(3, 4, 5, 6), **settings)
+    heard = []
+
+    def choose(codes: Tensor) -> Tensor:
+        heard.append(codes)
+        return torch.tensor([2, 1])
+
+    settings |= {"choose": choose, "choose_by": by}
+    chosen = sample_codes(language_model, states, mask, FRAMES, generators=generators(3, 4, 5, 6), **settings)
+    assert torch.equal(chosen, whole[[2, 1]])
+    (asked,) = heard
+    assert torch.equal(asked, whole[:, :, :by])
+
+
 def test_a_prompt_is_kept_and_continued(language_model: MusicgenForCausalLM, text: tuple[Tensor, Tensor]) -> None:
     states, mask = text
     whole = sample_codes(language_model, states, mask, FRAMES, generators=generators(5, 6))
