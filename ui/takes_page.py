@@ -59,6 +59,9 @@ FILTERS = (
 )
 SEARCH_MILLISECONDS = 150  # of quiet after which a search begins
 WIDE = 900  # from this width on, the current take stands beside the list
+# How the list and the current take share the room until the user says otherwise.
+SHARES = {Qt.Orientation.Horizontal: [5, 4], Qt.Orientation.Vertical: [2, 1]}
+MOST_PIXELS = 1 << 16
 
 
 class TakesPage(TakesFile, QWidget):
@@ -139,7 +142,7 @@ class TakesPage(TakesFile, QWidget):
         column.addLayout(find)
         column.addWidget(self.welcome, 1)
         column.addWidget(self.view, 1)
-        self._splitter = QSplitter(Qt.Orientation.Vertical)
+        self._splitter, self._shares = QSplitter(Qt.Orientation.Vertical), dict(SHARES)
         self._splitter.setHandleWidth(8)
         self._splitter.setChildrenCollapsible(False)
         self._splitter.addWidget(left)
@@ -404,9 +407,27 @@ class TakesPage(TakesFile, QWidget):
         super().resizeEvent(event)
         wide = self.width() >= WIDE
         wanted = Qt.Orientation.Horizontal if wide else Qt.Orientation.Vertical
-        if self._splitter.orientation() != wanted:
+        before = self._splitter.orientation()
+        if before != wanted:
+            self._shares[before] = self._splitter.sizes()
             self._splitter.setOrientation(wanted)
-            self._splitter.setSizes([5, 4] if wide else [2, 1])
+            self._splitter.setSizes(self._shares[wanted])
+
+    def store_settings(self, stored: QSettings) -> None:
+        """Keep how the room is shared, side by side and one above the other, and what is in the prompt."""
+        self._shares[self._splitter.orientation()] = self._splitter.sizes()
+        for way, sizes in self._shares.items():
+            stored.setValue(f"shares/{way.name}", sizes)
+        self.prompt.store_settings(stored)
+
+    def recall_settings(self, stored: QSettings) -> None:
+        for way in self._shares:
+            said = stored.value(f"shares/{way.name}")
+            sizes = [int(size) for size in said if str(size).isdecimal()] if isinstance(said, list) else []
+            if len(sizes) == 2 and all(0 < size < MOST_PIXELS for size in sizes):
+                self._shares[way] = sizes
+        self._splitter.setSizes(self._shares[self._splitter.orientation()])
+        self.prompt.recall_settings(stored)
 
     def close_down(self) -> None:
         self._search_timer.stop()

@@ -140,7 +140,7 @@ class Window(QMainWindow):
         if geometry is not None:
             self.restoreGeometry(geometry)
         self._dock(self.commands["dock"].isChecked())
-        self.takes.prompt.recall_settings(self._stored)
+        self.takes.recall_settings(self._stored)
 
     @property
     def news(self) -> str:
@@ -194,7 +194,7 @@ class Window(QMainWindow):
         self._stored.setValue("geometry", self.saveGeometry())
         self._stored.setValue("host", self.hosts.chosen if self.hosts.user_chose else "")
         self.commands.store()
-        self.takes.prompt.store_settings(self._stored)
+        self.takes.store_settings(self._stored)
         self._stored.sync()
         self.hosts.stop()
         self.takes.close_down()

@@ -404,6 +404,26 @@ def test_what_was_typed_is_there_after_a_restart(qtbot: QtBot, make_window: Call
     assert second.takes.prompt.alternates.value() == 7
 
 
+def test_the_room_is_shared_as_it_was_before_a_restart(qtbot: QtBot, make_window: Callable[[], Window]) -> None:
+    def divided(window: Window, width: int, sizes: list[int]) -> list[int]:
+        window.resize(width, 900)
+        wanted = Qt.Orientation.Horizontal if width > 900 else Qt.Orientation.Vertical
+        qtbot.waitUntil(lambda: window.takes._splitter.orientation() == wanted, timeout=PATIENCE)
+        if sizes:
+            window.takes._splitter.setSizes(sizes)
+        return window.takes._splitter.sizes()
+
+    first = make_window()
+    first.show()
+    low, wide = divided(first, 700, [300, 500]), divided(first, 1300, [800, 480])
+    assert divided(first, 700, []) == low and divided(first, 1300, []) == wide  # each way has its own
+    first.shut()
+    second = make_window()
+    second.show()
+    assert divided(second, 1300, []) == pytest.approx(wide, abs=2)
+    assert divided(second, 700, []) == pytest.approx(low, abs=2)
+
+
 def test_nothing_is_left_running(qtbot: QtBot, qapp: QApplication, home: Path, tmp_path: Path) -> None:
     def threads() -> set[str]:
         """Python's own, and those of our pool, by its name."""
