@@ -8,6 +8,7 @@ prompt is read as the nearest caption, or its parts are ("rain and a hound barki
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 import torch
@@ -19,7 +20,8 @@ from dcldm_plugin.models.text import TextEncoder, mean_state
 MOST_PHRASES, MOST_CHARACTERS = 20_000, 300  # phrases, and characters of one
 MOST_PARTS = 4  # of a prompt; with more it is read as a whole
 JOINTS = re.compile(r"\s+(and|with|then|followed by)\s+")  # of captions, see `training.compose`
-BREAKS = re.compile(r",?\s+(and|with|then|followed by)\s+|\s*(,)\s*")  # of prompts
+# Of prompts, where "with" may also name a tool ("struck with a hammer"), and a comma may stand between sounds.
+BREAKS = re.compile(r",?\s+(and|then|followed by)\s+|\s*(,)\s*")
 SAME, STRANGE = 0.999, 0.4  # cosines: the same words; words that nothing known is near to
 # What is to stay in a reading, by its words: each that only one of the two has costs a cosine of `COST`.
 QUALITIES = tuple(
@@ -32,32 +34,39 @@ QUALITIES = tuple(
     )
 )  # fmt: skip
 COST = 0.04
+COMMON = 0.02  # what a phrase gains in cosine where e times as many sounds were learned by it: of those it is surer
 AT_ONCE = 64
 
 Encode = Callable[[Sequence[str]], Tensor]  # texts -> mean states [n, width]
 
 
 class Phrasebook(nn.Module):
-    """Captions, one a line in UTF-8 as bytes [characters], and the mean states of their tokens [phrases, width]."""
+    """Captions, one a line in UTF-8 as bytes [characters], the mean states of their tokens [phrases, width], and how
+    many sounds had each [phrases]."""
 
     text: Tensor
     vectors: Tensor
+    counts: Tensor
 
     def __init__(self, phrases: int, characters: int, width: int) -> None:
         super().__init__()
         self.register_buffer("text", torch.zeros(characters, dtype=torch.uint8))
         self.register_buffer("vectors", torch.zeros(phrases, width))
+        self.register_buffer("counts", torch.zeros(phrases, dtype=torch.int32))
         self._qualities: Tensor | None = None  # [phrases, kinds]
 
     @classmethod
-    def of(cls, captions: Iterable[str], encode: Encode) -> Phrasebook:
-        """The parts of captions, as far as there is room for them."""
-        phrases = list(dict.fromkeys(part for caption in captions for part in _parts(caption)))[:MOST_PHRASES]
+    def of(cls, captions: Iterable[str], encode: Encode, before: Phrasebook | None = None) -> Phrasebook:
+        """The parts of captions, one a sound, and those of another book; the most common, if there are too many."""
+        counted = Counter({} if before is None else dict(zip(before.phrases, before.counts.tolist(), strict=True)))
+        counted.update(part for caption in captions for part in _parts(caption))
+        phrases, counts = zip(*counted.most_common(MOST_PHRASES), strict=True)
         content = "\n".join(phrases).encode()
         vectors = torch.cat([encode(phrases[at : at + AT_ONCE]) for at in range(0, len(phrases), AT_ONCE)])
         made = cls(len(phrases), len(content), vectors.shape[1])
         made.text.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
         made.vectors.copy_(vectors)
+        made.counts.copy_(torch.tensor(counts))
         return made
 
     @property
@@ -97,7 +106,8 @@ class Phrasebook(nn.Module):
         known = functional.normalize(self.vectors.float(), dim=1)
         cosines = functional.normalize(states.float(), dim=1) @ known.T
         differences = torch.cdist(_qualities(texts).to(states.device), self._qualities, p=1.0)
-        places = (cosines - COST * differences).argmax(1)
+        places = (cosines - COST * differences + COMMON * self.counts.clamp(min=1).log()).argmax(1)
+        places = torch.where(cosines.amax(1) >= SAME, cosines.argmax(1), places)
         return cosines.gather(1, places[:, None])[:, 0].tolist(), places.tolist()
 
 

@@ -135,8 +135,7 @@ def _know(base: Base, captions: list[str]) -> None:
     chain = base.chain
     if base.sizes is None or (chain.phrasebook is None and base.licence):
         return
-    before = [] if chain.phrasebook is None else chain.phrasebook.phrases
-    book = Phrasebook.of([*before, *captions], mean_states(chain.text))
+    book = Phrasebook.of(captions, mean_states(chain.text), chain.phrasebook)
     chain.phrasebook, base.sizes = book.to(chain.space.mean.device), replace(base.sizes, phrasebook=book.sizes)
 
 

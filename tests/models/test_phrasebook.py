@@ -34,7 +34,8 @@ def book(encode: Encode) -> Phrasebook:
 def test_it_holds_the_parts_of_captions_once(book: Phrasebook) -> None:
     assert len(book.phrases) == len(set(book.phrases)) == 11
     assert {"heavy rain", "a thunder clap", "a bell struck three times", "a door closing"} < set(book.phrases)
-    assert book.vectors.shape == (11, 384) and book.sizes == {"phrases": 11, "characters": len(book.text), "width": 384}
+    assert book.counts.tolist() == [1] * 11 and book.vectors.shape == (11, 384)
+    assert book.sizes == {"phrases": 11, "characters": len(book.text), "width": 384}
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ def test_it_holds_the_parts_of_captions_once(book: Phrasebook) -> None:
         ("somebody slowly walks over gravel", "slow footsteps on gravel"),
         ("a puppy yaps three times", "three dog barks"),
         ("far away sparrows chirping", "distant birds singing"),
-        ("pouring rain with a hound that barks", "heavy rain with a dog barking"),
+        ("pouring rain and a hound that barks", "heavy rain and a dog barking"),
         ("pouring rain, barking dogs", "heavy rain and a dog barking"),
         ("xqzt blorp", "xqzt blorp"),
         ("and", "and"),
@@ -59,6 +60,17 @@ def test_a_prompt_is_read_as_the_nearest_words(prompt: str, known: str, book: Ph
     assert book.read(prompt, encode) == known
 
 
+def test_a_phrase_of_many_sounds_is_preferred_to_a_rare_one(encode: Encode, book: Phrasebook) -> None:
+    rare, common = "a hound barking", "a dog barking"
+    once = Phrasebook.of([rare, common], encode)
+    often = Phrasebook.of([rare, *[common] * 5000], encode)
+    assert once.read("a barking hound", encode) == rare and often.read("a barking hound", encode) == common
+    assert often.read(rare, encode) == rare  # what is known is not read as anything else
+    both = Phrasebook.of([common, "a cat"], encode, often)
+    counted = dict(zip(both.phrases, both.counts.tolist(), strict=True))
+    assert counted == {common: 5001, rare: 1, "a cat": 1} and both.phrases[0] == common
+
+
 def test_many_parts_are_read_as_a_whole(book: Phrasebook, encode: Encode) -> None:
     assert book.read("a dog barking and " * 5 + "a dog barking", encode) in book.phrases
 
@@ -67,8 +79,9 @@ def test_of_more_than_there_is_room_for_the_first_stay() -> None:
     def nothing(texts: object) -> torch.Tensor:
         return torch.ones(len(list(texts)), 2)  # type: ignore[call-overload]
 
-    book = Phrasebook.of([f"sound {number}" for number in range(MOST_PHRASES + 5)] + ["x" * 1000], nothing)
-    assert len(book.phrases) == MOST_PHRASES and book.phrases[0] == "sound 0"
+    captions = [f"sound {number}" for number in range(MOST_PHRASES + 5)]
+    book = Phrasebook.of([*captions, "x" * 1000, captions[-1]], nothing)
+    assert len(book.phrases) == MOST_PHRASES and book.phrases[:2] == [captions[-1], "sound 0"]
     book.check()
 
 
