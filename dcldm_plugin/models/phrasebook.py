@@ -19,21 +19,21 @@ from dcldm_plugin.models.text import TextEncoder, mean_state
 
 MOST_PHRASES, MOST_CHARACTERS = 20_000, 300  # phrases, and characters of one
 MOST_PARTS = 4  # of a prompt; with more it is read as a whole
-JOINTS = re.compile(r"\s+(and|with|then|followed by)\s+")  # of captions, see `training.compose`
-# Of prompts, where "with" may also name a tool ("struck with a hammer"), and a comma may stand between sounds.
-BREAKS = re.compile(r",?\s+(and|then|followed by)\s+|\s*(,)\s*")
+JOINTS = re.compile(r"\s+(and|then|followed by)\s+")  # of captions, see `training.compose`
+BREAKS = re.compile(r",?\s+(and|then|followed by)\s+|\s*(,)\s*")  # of prompts
 SAME, STRANGE = 0.999, 0.4  # cosines: the same words; words that nothing known is near to
-# What is to stay in a reading, by its words: each that only one of the two has costs a cosine of `COST`.
-QUALITIES = tuple(
-    re.compile(rf"\b(?:{words})\b", re.IGNORECASE)
-    for words in (
-        "two|twice", "three|three times", "four", "five", "six", "slow|slowly", "fast|rapid|rapidly|quick|quickly",
-        "distant|distance|faraway|far", "near|nearby|close", "low|low-pitched|deep", "high|high-pitched|shrill",
-        "small|tiny|little", "big|large|huge|massive|giant", "soft|gentle|quiet|softly|gently|quietly",
-        "loud|heavy|strong|loudly|heavily|strongly", "rising|up", "falling|down",
-    )
+# What is to stay in a reading, by its words. How many, how fast and how high must: else the prompt is not read as
+# anything. Each other quality that only one of the two has costs a cosine of `COST`.
+KEPT = (
+    "one|once|single", "two|twice", "three", "four", "five", "six", "seven", "eight", "slow|slowly",
+    "fast|rapid|rapidly|quick|quickly", "low|low-pitched|deep", "high|high-pitched|shrill",
 )  # fmt: skip
-COST = 0.04
+WEIGHED = (
+    "distant|distance|faraway|far", "near|nearby|close", "small|tiny|little", "big|large|huge|massive|giant",
+    "soft|gentle|quiet|softly|gently|quietly", "loud|heavy|strong|loudly|heavily|strongly", "rising|up", "falling|down",
+)  # fmt: skip
+QUALITIES = tuple(re.compile(rf"\b(?:{words})\b", re.IGNORECASE) for words in (*KEPT, *WEIGHED))
+COST, SLACK = 0.04, 0.15  # SLACK: how much less near a phrase may be for the sake of its qualities
 COMMON = 0.02  # what a phrase gains in cosine where e times as many sounds were learned by it: of those it is surer
 AT_ONCE = 64
 
@@ -100,15 +100,20 @@ class Phrasebook(nn.Module):
         return known[0] + "".join(f" {joint or 'and'} {each}" for joint, each in zip(joints, known[1:], strict=True))
 
     def _nearest(self, texts: Sequence[str], states: Tensor) -> tuple[list[float], list[int]]:
-        """Cosines and places of the nearest phrases to texts with the mean states [n, width]."""
+        """Cosines and places of the nearest phrases to texts with mean states [n, width]; -1 where none will do."""
         if self._qualities is None:
             self._qualities = _qualities(self.phrases).to(states.device)
         known = functional.normalize(self.vectors.float(), dim=1)
         cosines = functional.normalize(states.float(), dim=1) @ known.T
-        differences = torch.cdist(_qualities(texts).to(states.device), self._qualities, p=1.0)
-        places = (cosines - COST * differences + COMMON * self.counts.clamp(min=1).log()).argmax(1)
-        places = torch.where(cosines.amax(1) >= SAME, cosines.argmax(1), places)
-        return cosines.gather(1, places[:, None])[:, 0].tolist(), places.tolist()
+        wanted, nearest = _qualities(texts).to(states.device), cosines.amax(1, keepdim=True)
+        fit = cosines - COST * torch.cdist(wanted, self._qualities, p=1.0) + COMMON * self.counts.clamp(min=1).log()
+        kept = len(KEPT)
+        lost = (wanted[:, None, :kept] > self._qualities[None, :, :kept]).any(2)
+        fit = fit.masked_fill(lost | (cosines < nearest - SLACK), -torch.inf)
+        fit = fit.masked_fill(cosines >= torch.clamp(nearest, min=SAME), torch.inf)  # what is known stays
+        places = fit.argmax(1)
+        found = torch.where(fit.amax(1) > -torch.inf, cosines.gather(1, places[:, None])[:, 0], -1.0)
+        return found.tolist(), places.tolist()
 
 
 def mean_states(encoder: TextEncoder) -> Encode:

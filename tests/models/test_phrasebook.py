@@ -51,6 +51,10 @@ def test_it_holds_the_parts_of_captions_once(book: Phrasebook) -> None:
         ("far away sparrows chirping", "distant birds singing"),
         ("pouring rain and a hound that barks", "heavy rain and a dog barking"),
         ("pouring rain, barking dogs", "heavy rain and a dog barking"),
+        ("five dogs barking", "five dogs barking"),  # no phrase has five of anything
+        ("a quick walk on gravel", "a quick walk on gravel"),
+        ("pouring rain and five dogs barking", "pouring rain and five dogs barking"),
+        ("chiming three times with a mallet", "a bell struck three times"),
         ("xqzt blorp", "xqzt blorp"),
         ("and", "and"),
         (", ,", ", ,"),
