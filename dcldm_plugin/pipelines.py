@@ -37,6 +37,7 @@ class Pipeline:
     length: its argument for the seconds. steps, guidance_scale: of its authors. noise_given: it is always called with
     its first noise, since its own would be cut to whole latent frames and fall short of the seconds. made: components
     that its index names, but diffusers makes by itself: they have no folder. optional: those that may be left out.
+    negative: it takes a negative prompt.
     """
 
     length: str
@@ -46,6 +47,7 @@ class Pipeline:
     noise_given: bool = False
     made: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
+    negative: bool = True
 
 
 PIPELINES: Mapping[str, Pipeline] = {
@@ -56,9 +58,10 @@ PIPELINES: Mapping[str, Pipeline] = {
     "StableAudio3Pipeline": Pipeline("duration", 100, 1.0, START_CONTROLS),
     "LongCatAudioDiTPipeline": Pipeline("audio_duration_s", 16, 4.0, NOISE_CONTROLS, True, ("scheduler",)),
     "AceStepPipeline": Pipeline(
-        "audio_duration", 8, 7.0, NOISE_CONTROLS, optional=("audio_tokenizer", "audio_token_detokenizer")
+        "audio_duration", 8, 7.0, NOISE_CONTROLS,
+        optional=("audio_tokenizer", "audio_token_detokenizer"), negative=False,
     ),
-}
+}  # fmt: skip
 
 
 def read_index(folder: Path) -> dict[str, Any]:
@@ -88,7 +91,7 @@ def describe(folder: Path) -> ModelInfo:
     try:
         rate, channels, seconds = _sound(folder, kind)
         called = PIPELINES[kind]
-        negative, steps, controls = kind != "AceStepPipeline", called.steps, called.controls
+        negative, steps, controls = called.negative, called.steps, called.controls
         # That of diffusers' own making draws nothing.
         scheduler = {} if "scheduler" in called.made else _read(folder / "scheduler" / "scheduler_config.json")
         if kind == "StableAudio3Pipeline" and scheduler.get("stochastic_sampling") is True:

@@ -105,6 +105,13 @@ def _drawn(module: Any, std: float) -> Any:
     return module.eval()
 
 
+def _oobleck(rate: int, ratios: list[int]) -> AutoencoderOobleck:
+    return AutoencoderOobleck(
+        encoder_hidden_size=8, downsampling_ratios=ratios, channel_multiples=[1, 1, 1], decoder_channels=8,
+        decoder_input_channels=4, audio_channels=2, sampling_rate=rate,
+    )  # fmt: skip
+
+
 def _of_one_vector() -> UNet2DConditionModel:
     """A U-Net that is told a CLAP vector in place of a class, and has no cross-attention to text."""
     return UNet2DConditionModel(
@@ -172,10 +179,7 @@ def write_audioldm2(folder: Path) -> Path:
 def write_stable_audio(folder: Path) -> Path:
     """Stable Audio Open: at most 200 steps of 64 samples, in stereo."""
     torch.manual_seed(3)
-    vae = AutoencoderOobleck(
-        encoder_hidden_size=8, downsampling_ratios=[4, 4, 4], channel_multiples=[1, 1, 1], decoder_channels=8,
-        decoder_input_channels=4, audio_channels=2, sampling_rate=STEREO_RATE,
-    )  # fmt: skip
+    vae = _oobleck(STEREO_RATE, [4, 4, 4])
     transformer = StableAudioDiTModel(
         sample_size=200, in_channels=4, out_channels=4, num_layers=1, attention_head_dim=8, num_attention_heads=2,
         num_key_value_attention_heads=2, cross_attention_dim=16, time_proj_dim=8, global_states_input_dim=2 * WIDTH,
@@ -281,10 +285,7 @@ def write_ace_step(folder: Path, *, turbo: bool = False) -> Path:
     )
 
     torch.manual_seed(6)
-    vae = AutoencoderOobleck(
-        encoder_hidden_size=8, downsampling_ratios=[10, 12, 16], channel_multiples=[1, 1, 1], decoder_channels=8,
-        decoder_input_channels=4, audio_channels=2, sampling_rate=ACE_STEP_RATE,
-    )  # fmt: skip
+    vae = _oobleck(ACE_STEP_RATE, [10, 12, 16])
     text = Qwen3Config(
         vocab_size=64, hidden_size=WIDTH, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
         num_key_value_heads=1, head_dim=8,

@@ -145,6 +145,7 @@ class TakesPage(TakesFile, QWidget):
         self._splitter, self._shares = QSplitter(Qt.Orientation.Vertical), dict(SHARES)
         self._splitter.setHandleWidth(8)
         self._splitter.setChildrenCollapsible(False)
+        self._splitter.splitterMoved.connect(lambda *_: self._shared())
         self._splitter.addWidget(left)
         self._splitter.addWidget(self.detail)
         # Not what it needs side by side, or a wide window could never be made narrow again.
@@ -407,15 +408,16 @@ class TakesPage(TakesFile, QWidget):
         super().resizeEvent(event)
         wide = self.width() >= WIDE
         wanted = Qt.Orientation.Horizontal if wide else Qt.Orientation.Vertical
-        before = self._splitter.orientation()
-        if before != wanted:
-            self._shares[before] = self._splitter.sizes()
+        if self._splitter.orientation() != wanted:
             self._splitter.setOrientation(wanted)
             self._splitter.setSizes(self._shares[wanted])
 
+    def _shared(self) -> None:
+        """The user has moved the border; sizes from before that also come from a take that is not there yet."""
+        self._shares[self._splitter.orientation()] = self._splitter.sizes()
+
     def store_settings(self, stored: QSettings) -> None:
         """Keep how the room is shared, side by side and one above the other, and what is in the prompt."""
-        self._shares[self._splitter.orientation()] = self._splitter.sizes()
         for way, sizes in self._shares.items():
             stored.setValue(f"shares/{way.name}", sizes)
         self.prompt.store_settings(stored)

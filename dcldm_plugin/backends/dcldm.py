@@ -45,7 +45,6 @@ class DcldmBackend:
             )
         sampling = self.model.config.defaults.fill(request.sampling)
         assert sampling.sampler is not None
-        text = request.prompt.text
         make_sampler(sampling.sampler)  # an unknown name is refused before anything is computed
         for index, audio in enumerate(self.variations.takes(request, sampling, report)):
             samples = audio.cpu().numpy().astype(np.float32)
@@ -54,8 +53,8 @@ class DcldmBackend:
                     f"The model {self.info.name!r} gave numbers that are no sound; "
                     "try another seed or a smaller guidance scale."
                 )
-            known, level = self.model.read_as(text), self.variations.level(request.only(index), report)
-            yield Rendered(index, samples, sampling, level, known if known != text else "")
+            known, level = self.model.read_as(request.prompt.text), self.variations.level(request.only(index), report)
+            yield Rendered(index, samples, sampling, level, "" if known == request.prompt.text else known)
 
 
 def make_builtin(report: Report, name: str = BUILTIN.name) -> DcldmBackend:

@@ -42,7 +42,8 @@ class PipelineBackend:
     def __init__(self, info: ModelInfo, pipeline: Any) -> None:
         self.info, self.pipeline = info, pipeline
         self.kind = pipelines.PIPELINES[type(pipeline).__name__]
-        if getattr(pipeline, "is_turbo", False):  # of ACE-Step: what was distilled takes no guidance
+        self.guided = not getattr(pipeline, "is_turbo", False)  # ACE-Step, where it was distilled
+        if not self.guided:
             self.kind = replace(self.kind, guidance_scale=1.0)
 
     def keep_in(self, folder: Path) -> None:
@@ -66,7 +67,7 @@ class PipelineBackend:
                 "leave sampler, guidance interval and purify out."
             )
         scale = self.kind.guidance_scale if asked.guidance_scale is None else asked.guidance_scale
-        if getattr(self.pipeline, "is_turbo", False) and scale != 1.0:
+        if not self.guided and scale != 1.0:
             raise InvalidInput(
                 f"The model {self.info.name!r} was distilled and takes no guidance; leave the scale out."
             )

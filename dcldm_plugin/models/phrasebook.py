@@ -19,8 +19,8 @@ from dcldm_plugin.models.text import TextEncoder, mean_state
 
 MOST_PHRASES, MOST_CHARACTERS = 20_000, 300  # phrases, and characters of one
 MOST_PARTS = 4  # of a prompt; with more it is read as a whole
-JOINTS = re.compile(r"\s+(and|then|followed by)\s+")  # of captions, see `training.compose`
-BREAKS = re.compile(r",?\s+(and|then|followed by)\s+|\s*(,)\s*")  # of prompts
+JOINT = r"\s+(and|then|followed by)\s+"  # of captions, see `training.compose`; "with" may also name a tool
+BREAKS = re.compile(rf",?{JOINT}|\s*(,)\s*")  # of prompts
 SAME, STRANGE = 0.999, 0.4  # cosines: the same words; words that nothing known is near to
 # What is to stay in a reading, by its words. How many, how fast and how high must: else the prompt is not read as
 # anything. Each other quality that only one of the two has costs a cosine of `COST`.
@@ -127,5 +127,5 @@ def _qualities(texts: Sequence[str]) -> Tensor:
 
 
 def _parts(caption: str) -> list[str]:
-    parts = JOINTS.split(" ".join(caption.split()))[::2]
+    parts = re.split(JOINT, " ".join(caption.split()))[::2]
     return [part for part in parts if 0 < len(part) <= MOST_CHARACTERS]

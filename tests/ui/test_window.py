@@ -22,6 +22,7 @@ from dcldm_plugin.settings import load
 from dcldm_plugin.types import GenerationRequest, Licence, Rights, Sampling
 from ui.app import end
 from ui.takes import Row
+from ui.takes_page import SHARES
 from ui.window import Window
 
 PATIENCE = 120_000  # milliseconds; the machine may be busy with other work
@@ -411,15 +412,21 @@ def test_the_room_is_shared_as_it_was_before_a_restart(qtbot: QtBot, make_window
         qtbot.waitUntil(lambda: window.takes._splitter.orientation() == wanted, timeout=PATIENCE)
         if sizes:
             window.takes._splitter.setSizes(sizes)
+            window.takes._splitter.splitterMoved.emit(sizes[0], 1)  # as when it is dragged
         return window.takes._splitter.sizes()
 
     first = make_window()
     first.show()
+    make(qtbot, first, "rain", alternates=1)  # without a take there is nothing to share with
+    select(first, 1)
+    low, wide = divided(first, 700, []), divided(first, 1300, [])
+    assert min(low + wide) > 0 and first.takes._shares == SHARES  # nobody has moved it
     low, wide = divided(first, 700, [300, 500]), divided(first, 1300, [800, 480])
     assert divided(first, 700, []) == low and divided(first, 1300, []) == wide  # each way has its own
     first.shut()
     second = make_window()
     second.show()
+    select(second, 1)
     assert divided(second, 1300, []) == pytest.approx(wide, abs=2)
     assert divided(second, 700, []) == pytest.approx(low, abs=2)
 
