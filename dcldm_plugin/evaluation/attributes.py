@@ -23,7 +23,8 @@ from scipy import signal
 
 PROMPTS = Path(__file__).parent / "data" / "attributes.csv"
 FRAME_SECONDS, HOP_SECONDS = 0.02, 0.005
-RISE_DB = 9.0  # an event: the level rises by this much over its lowest since the last one,
+RISE_DB = 9.0  # an event: the level rises by this much over its lowest since the last one was over,
+FALL_DB = 6.0  # which it is when the level has fallen by this much from its highest,
 RANGE_DB = 26.0  # to within this much of the loudest,
 APART_SECONDS = 0.07  # and not sooner than this after the one before
 LARGER = 1.2  # the least ratio of two pitches or paces that counts as different
@@ -86,22 +87,28 @@ def level_db(audio: Audio, rate: int) -> NDArray[np.float64]:
 
 
 def event_times(audio: Audio, rate: int) -> list[float]:
-    """When events begin, in seconds: where the level has risen by 9 dB from its lowest since the last event.
+    """When events begin, in seconds: where the level has risen by 9 dB from its lowest since the last event was over,
+    so that a slow rise is one event.
 
     Finer than `audio.measures.onsets`, which compares takes and has no need to tell fourteen events a second apart.
     """
     levels = level_db(audio, rate)
     threshold = levels.max() - RANGE_DB
     found: list[float] = []
-    lowest = -120.0
+    lowest, highest = -120.0, -120.0  # since the last event was over, and in it
+    inside = False
     for index, level in enumerate(levels):
+        if inside:
+            highest, lowest = max(highest, level), level
+            inside = highest - level < FALL_DB
+            continue
         lowest = min(lowest, level)
         if level < threshold or level - lowest < RISE_DB:
             continue
         time = index * HOP_SECONDS
         if not found or time - found[-1] >= APART_SECONDS:
             found.append(time)
-        lowest = level
+        inside, highest = True, level
     return found
 
 

@@ -146,7 +146,7 @@ def sample_codes(
     prompt_codes: Tensor | None = None,
     report: Report | None = None,
     choose: Callable[[Tensor], Tensor] | None = None,
-    choose_by: int | None = None,
+    choose_at: Sequence[int] = (),
 ) -> Tensor:
     """Draw codes [batch, codebooks, frames] (int64) for a batch of encoded texts.
 
@@ -160,8 +160,9 @@ def sample_codes(
     zero_padding: padded states are zeroed and attended to, as AudioGen was trained; False masks them.
     prompt_codes: [batch, codebooks, known frames <= frames], kept as they are and continued.
     report: called as report("planning", fraction) in each step; what it raises ends the loop.
-    choose: told the first `choose_by` frames (None: all) of all items, as soon as they are there, it says which
-        items are worth to go on with; the codes of those alone are returned.
+    choose: told the first `choose_at` frames (counts; more than `frames`, or none: all frames) of the items that are
+        left, as soon as these frames are drawn, it says which items are worth to go on with; the codes of those
+        that are left at last are returned.
     """
     config = language_model.config
     batch = text_states.shape[0]
@@ -190,7 +191,6 @@ def sample_codes(
 
     steps = columns.shape[-1] - 1
     decoder = Decoder(language_model, states, None if zero_padding else mask, steps)
-    heard = frames if choose_by is None else min(choose_by, frames)
     for column in range(known + 1, steps + 1):
         if report is not None:
             report("planning", (column - known - 1) / (steps - known))
@@ -201,15 +201,16 @@ def sample_codes(
             logits = without + guidance_scale * (with_text - without)
         drawn = draw(logits, draws[..., column], temperature, top_k)
         columns[..., column] = torch.where(unknown[..., column], drawn, columns[..., column])
-        if choose is not None and heard < frames and column == heard + config.num_codebooks - 1:
+        heard = column - config.num_codebooks + 1
+        if choose is not None and heard in choose_at and heard < frames:
             rows = choose(aligned(columns)[..., :heard])
+            decoder.keep(torch.cat([rows, rows + len(columns)]) if guided else rows)
             columns, draws = columns[rows], draws[rows]
-            decoder.keep(torch.cat([rows, rows + batch]) if guided else rows)
-            choose = None
     if report is not None:
         report("planning", 1.0)
     made = aligned(columns)
-    return made if choose is None else made[choose(made)]
+    at_the_end = max(choose_at, default=frames) >= frames
+    return made[choose(made)] if choose is not None and at_the_end else made
 
 
 def draw(logits: Tensor, uniform: Tensor, temperature: float = 1.0, top_k: int = 0) -> Tensor:

@@ -32,7 +32,7 @@ from dcldm_plugin.models.plan import PlanModel
 from dcldm_plugin.models.text import TextEncoder, minilm_folder
 from dcldm_plugin.models.transformer import DualTransformer, TransformerConfig
 from dcldm_plugin.models.unet import DualUNet
-from dcldm_plugin.models.vocoder import ShapedNoise
+from dcldm_plugin.models.vocoder import SinesAndNoise
 
 FORMAT = 1
 PARTS = ("plan", "codec", "vae", "denoiser")
@@ -99,10 +99,10 @@ def build(sizes: Sizes, text: TextEncoder) -> DualConditionedLatentDiffusion:
     ).eval()
 
 
-def make_vocoder(sizes: Sizes) -> ShapedNoise | HifiGan:
+def make_vocoder(sizes: Sizes) -> SinesAndNoise | HifiGan:
     """A fresh one of a model."""
     if sizes.vocoder is None:
-        return ShapedNoise(sizes.chain.mel)
+        return SinesAndNoise(sizes.chain.mel)
     return HifiGan(SpeechT5HifiGan(SpeechT5HifiGanConfig(**sizes.vocoder)))
 
 

@@ -338,7 +338,8 @@ class DualConditionedLatentDiffusion(Staged):
             told = mask if text or not self.config.zero_padding else torch.zeros_like(mask)
 
             def fitting(codes: Tensor) -> Tensor:
-                return self._fitting(codes, states, mask, best_of)
+                halve = codes.shape[-1] < min(self._heard()[-1], frames)
+                return self._fitting(codes, states, mask, len(missing), halve)
 
             made = self._sample(states, told, drawn, report, known, fitting if best_of > 1 else None)
             self._plans.update(zip(missing, made.cpu(), strict=True))
@@ -352,11 +353,19 @@ class DualConditionedLatentDiffusion(Staged):
             self._plans.popitem(last=False)
         return codes
 
-    def _fitting(self, codes: Tensor, states: Tensor, mask: Tensor, best_of: int) -> Tensor:
-        """Which of every `best_of` plans fits the words best."""
+    def _fitting(self, codes: Tensor, states: Tensor, mask: Tensor, seeds: int, halve: bool) -> Tensor:
+        """Which of the plans of each seed fits the words best, or which half of them."""
         assert self.matcher is not None
-        fit = self.matcher.of_plans(acoustic_lm.latents(self.codec, codes), states, mask).view(-1, best_of)
-        return fit.argmax(1) + torch.arange(len(fit), device=fit.device) * best_of
+        fit = self.matcher.of_plans(acoustic_lm.latents(self.codec, codes), states, mask).view(seeds, -1)
+        left = fit.shape[1]
+        best = fit.topk(max(1, left // 2) if halve else 1, dim=1).indices
+        return (best + torch.arange(seeds, device=fit.device)[:, None] * left).flatten()
+
+    def _heard(self) -> list[int]:
+        """After how many frames plans are judged: at last by as much as the shortest clip has, so that a longer clip
+        begins as that does; and twice on the way there, which spares half of the work."""
+        shortest = self.plan_frames(self.config.shortest_steps)
+        return [shortest // 4, shortest // 2, shortest]
 
     @torch.inference_mode()
     def plan_each(self, texts: Sequence[str], frames: int, seeds: Sequence[int], report: Report) -> Tensor:
@@ -406,8 +415,7 @@ class DualConditionedLatentDiffusion(Staged):
     ) -> Tensor:
         """Tokens [n, codebooks, frames] for n seeds and the states of one text, or of n [1 or n, tokens, width].
 
-        choose: see `acoustic_lm.sample_codes`. Plans are judged by as much of their beginning as the shortest clip
-        has, so that a longer clip begins as a shorter one does.
+        choose: see `acoustic_lm.sample_codes`; of plans that continue known frames it is asked at their end.
         """
         key, count, zeros = keys[0], len(keys), self.config.zero_padding
         empty_states = empty_mask = None
@@ -434,7 +442,7 @@ class DualConditionedLatentDiffusion(Staged):
                     prompt_codes=None if known is None else known.to(states.device).expand(count, -1, -1),
                     report=report,
                     choose=choose,
-                    choose_by=self.plan_frames(self.config.shortest_steps) if known is None else None,
+                    choose_at=self._heard() if known is None else (),
                 )
 
     def noise(self, steps: int, seed: int) -> Tensor:

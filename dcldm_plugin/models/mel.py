@@ -42,10 +42,15 @@ def _mel_to_hz(mel: Tensor) -> Tensor:
     return torch.where(mel < 15.0, linear, exponential)
 
 
+def mel_edges(config: MelConfig) -> Tensor:
+    """In Hz [mels + 2], float64: a band begins at one, has its middle at the next, and ends at the one after."""
+    low, high = _hz_to_mel(torch.tensor([config.low_hz, config.high_hz], dtype=torch.float64))
+    return _mel_to_hz(torch.linspace(float(low), float(high), config.mels + 2, dtype=torch.float64))
+
+
 def mel_filters(config: MelConfig) -> Tensor:
     """Triangular filters [mels, window / 2 + 1], each of unit area in Hz (librosa's `norm="slaney"`)."""
-    low, high = _hz_to_mel(torch.tensor([config.low_hz, config.high_hz], dtype=torch.float64))
-    edges = _mel_to_hz(torch.linspace(float(low), float(high), config.mels + 2, dtype=torch.float64))
+    edges = mel_edges(config)
     bins = torch.linspace(0.0, config.sample_rate / 2, config.window // 2 + 1, dtype=torch.float64)
     lower, centre, upper = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     rising = (bins - lower) / (centre - lower)

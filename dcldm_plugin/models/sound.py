@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from dcldm_plugin.models.dcldm import DualConditionedLatentDiffusion
 from dcldm_plugin.models.joins import closed, joined
-from dcldm_plugin.models.vocoder import ShapedNoise
+from dcldm_plugin.models.vocoder import SinesAndNoise
 from dcldm_plugin.types import Report
 
 MARGIN_STEPS = 8  # latent steps around a piece that its decoding may look at
@@ -47,7 +47,7 @@ def vocoded(model: DualConditionedLatentDiffusion, log_mel: Tensor, piece: int, 
         first = max(0, start - 2 * overlap)
         given = log_mel[:, first : start + piece + overlap]
         vocoder = model.vocoder
-        audio = vocoder(given, seed=start) if isinstance(vocoder, ShapedNoise) else vocoder(given)
+        audio = vocoder(given, seed=start) if isinstance(vocoder, SinesAndNoise) else vocoder(given)
         begin = max(0, start - overlap) - first  # each piece repeats the last `overlap` frames of the one before
         sounds.append(audio[:, begin * hop : (min(start + piece, frames) - first) * hop])
     return joined(sounds, overlap * hop)

@@ -134,11 +134,42 @@ def test_what_is_not_chosen_is_not_gone_on_with(
         heard.append(codes)
         return torch.tensor([2, 1])
 
-    settings |= {"choose": choose, "choose_by": by}
+    settings |= {"choose": choose, "choose_at": () if by is None else (by,)}
     chosen = sample_codes(language_model, states, mask, FRAMES, generators=generators(3, 4, 5, 6), **settings)
     assert torch.equal(chosen, whole[[2, 1]])
     (asked,) = heard
     assert torch.equal(asked, whole[:, :, :by])
+
+
+@pytest.mark.parametrize("scale", [1.0, 3.0])
+def test_items_are_left_behind_one_after_the_other(
+    language_model: MusicgenForCausalLM, text: tuple[Tensor, Tensor], scale: float
+) -> None:
+    states, mask = (each.repeat(3, *[1] * (each.dim() - 1)) for each in text)
+    seeds = generators(3, 4, 5, 6, 7, 8), generators(3, 4, 5, 6, 7, 8)
+    whole = sample_codes(language_model, states, mask, FRAMES, generators=seeds[0], guidance_scale=scale)
+    rows = iter([torch.tensor([5, 1, 2, 0]), torch.tensor([3, 2]), torch.tensor([1])])
+    left = [[0, 1, 2, 3, 4, 5], [5, 1, 2, 0], [0, 2], [2]]
+
+    def choose(codes: Tensor) -> Tensor:
+        assert torch.equal(codes, whole[left[0], :, : codes.shape[-1]])
+        heard.append(codes.shape[-1])
+        left.pop(0)
+        return next(rows)
+
+    heard: list[int] = []
+    chosen = sample_codes(
+        language_model,
+        states,
+        mask,
+        FRAMES,
+        generators=seeds[1],
+        guidance_scale=scale,
+        choose=choose,
+        choose_at=(2, 4, FRAMES),
+    )
+    assert heard == [2, 4, FRAMES]
+    assert torch.equal(chosen, whole[[2]])
 
 
 def test_a_prompt_is_kept_and_continued(language_model: MusicgenForCausalLM, text: tuple[Tensor, Tensor]) -> None:

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.models import acoustic_lm, checkpoint
 from dcldm_plugin.models.phrasebook import Phrasebook, mean_states
-from dcldm_plugin.models.vocoder import ShapedNoise
+from dcldm_plugin.models.vocoder import SinesAndNoise
 from dcldm_plugin.training.base import Base, load_base, write_result
 from dcldm_plugin.training.config import Config, make_config
 from dcldm_plugin.training.draw import Draw
@@ -83,7 +83,7 @@ def test_a_part_learns_and_is_heard_again(
     changed = {each for each in after["sha256"] if after["sha256"][each] != before["sha256"].get(each)}
     assert changed == {name} | ({"plan"} if part == "codec" else set())  # the plan of the empty text is in codes
     assert after["base"] == {"name": "model", "version": before["version"], "licence": "CC-BY-SA-4.0"}
-    assert isinstance(model.vocoder, ShapedNoise) == (part != "vocoder")
+    assert isinstance(model.vocoder, SinesAndNoise) == (part != "vocoder")
     sound = task.render("a tone", int(task.sounds.held_out[0]))
     assert np.isfinite(sound).all() and len(sound) > 16_000
 
