@@ -121,7 +121,7 @@ class SinesAndNoise(nn.Module):
 
 
 def _beside(rows: Tensor, border: float, steps: tuple[int, ...]) -> list[Tensor]:
-    """Rows [..., n], each shifted so that an entry has the value of the one so many further; `border` beyond the end."""
+    """Rows [..., n] shifted: each entry has the value of the one so many further; `border` beyond the end."""
     most = max(map(abs, steps))
     wide = functional.pad(rows, (most, most), value=border)
     return [wide[..., most + step : most + step + rows.shape[-1]] for step in steps]
