@@ -78,7 +78,8 @@ def starts(steps: int, window: int, loop: bool, round_number: int) -> list[int]:
 
 
 def in_windows(predict: Predict, z: Tensor, told: Sequence[Conditions], course: Course, round_number: int) -> Tensor:
-    """The prediction for z [n, channels, time, bands] as the windows agree on it.
+    """The prediction for z [n, channels, time, bands] as the windows agree on it, of as many channels as
+    `predict` gives.
 
     told: conditions of n items each, whose plans last as long as z, but for the last, the empty text's, whose
     plan lasts as long as a window.
@@ -89,12 +90,16 @@ def in_windows(predict: Predict, z: Tensor, told: Sequence[Conditions], course: 
     ramp = (1.0 - STRIDE) * window
     place = torch.arange(window, device=z.device)
     taper = ((torch.minimum(place, window - 1 - place) + 0.5) / ramp).clamp(max=1.0).to(z)
-    total, weight = torch.zeros_like(z), z.new_zeros(steps)
+    total, weight = None, z.new_zeros(steps)
     for start in starts(steps, window, course.loop, round_number):
         where = (start + place) % steps
         seen = [*(_cut(each, start / steps, told[-1].plan.shape[1]) for each in told[:-1]), told[-1]]
-        total.index_add_(2, where, predict(z[:, :, where], seen).to(z) * taper[:, None])
+        part = predict(z[:, :, where], seen).to(z)
+        if total is None:
+            total = part.new_zeros(*part.shape[:2], *z.shape[2:])
+        total.index_add_(2, where, part * taper[:, None])
         weight.index_add_(0, where, taper)
+    assert total is not None  # there is always a window
     return total / weight[:, None]
 
 

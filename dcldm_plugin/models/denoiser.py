@@ -47,6 +47,11 @@ class Denoiser(Protocol):
         ...
 
 
+def predicted(denoiser: Denoiser, z: Tensor, t: Tensor, told: Sequence[Conditions], weights: Sequence[float]) -> Tensor:
+    """What one or several conditions of each latent predict, added with their weights."""
+    return _weighed(_predicted(denoiser, z, t, told), weights)
+
+
 def guided(
     denoiser: Denoiser,
     z: Tensor,
@@ -55,25 +60,25 @@ def guided(
     weights: Sequence[float],
     scale: float,
     plan_scale: float | None = None,
-) -> Tensor:
-    """Equation 8: w e(z, t, E_text, E_t2a) + (1 - w) e(z, t), in one batch; scale 1 needs no second part.
+) -> tuple[Tensor, Tensor]:
+    """Equation 8: w e(z, t, E_text, E_t2a) + (1 - w) e(z, t), in one batch and in two parts, which add up to it: what
+    the conditions predict, and what guidance adds.
 
-    `told` holds one or several conditions of each latent, whose predictions are added with their weights, and
-    at its end those of the empty text (the negative prompt, where there is one).
+    `told` holds one or several conditions of each latent, and at its end those of the empty text (the negative
+    prompt, where there is one).
 
     plan_scale: leads by the words w times, and on from there by the plan this many times, for which the words
     alone are predicted too (Brooks et al., equation 3, https://arxiv.org/abs/2211.09800). None: by both alike.
     """
     *prompts, empty = told
-    if scale == 1.0:
-        return _weighed(_predicted(denoiser, z, t, prompts), weights)
     if plan_scale is None or plan_scale == scale:
         *conditional, free = _predicted(denoiser, z, t, told)
-        return scale * _weighed(conditional, weights) + (1.0 - scale) * free
+        both = _weighed(conditional, weights)
+        return both, (scale - 1.0) * (both - free)
     words = [Conditions(each.text, each.text_mask, empty.plan) for each in prompts]
     *conditional, free = _predicted(denoiser, z, t, [*prompts, *words, empty])
-    by_both, by_words = (_weighed(part, weights) for part in (conditional[: len(words)], conditional[len(words) :]))
-    return scale * by_words + (1.0 - scale) * free + plan_scale * (by_both - by_words)
+    both, by_words = (_weighed(part, weights) for part in (conditional[: len(words)], conditional[len(words) :]))
+    return both, scale * by_words + (1.0 - scale) * free + plan_scale * (both - by_words) - both
 
 
 def _predicted(denoiser: Denoiser, z: Tensor, t: Tensor, told: Sequence[Conditions]) -> Sequence[Tensor]:

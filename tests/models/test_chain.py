@@ -238,6 +238,41 @@ def test_only_the_steps_of_the_interval_are_guided(
     assert counting.batches == batches
 
 
+@pytest.mark.parametrize(
+    ("every", "interval", "batches"),
+    [
+        (1, (0.0, 1.0), [2] * 8),
+        (2, (0.0, 1.0), [2, 1] * 4),
+        (3, (0.0, 1.0), [2, 1, 1, 2, 1, 1, 2, 1]),
+        (2, (0.25, 0.75), [1, 1, 2, 1, 2, 1, 1, 1]),
+    ],
+)
+def test_what_guidance_adds_may_hold_for_some_steps(
+    every: int, interval: tuple[float, float], batches: list[int]
+) -> None:
+    counting, sampling = Counting(), Sampling("ddim", 8, 2.0, interval)
+    model = make(ChainConfig(defaults=Defaults(guidance_every=every)), parts={"denoiser": counting})
+    model.generate("rain", "wind", 0.6, Seeds(1, 1), sampling, Heard())
+    assert counting.batches == batches
+
+
+def test_guidance_that_holds_leads_on() -> None:
+    class Even(Counting):
+        """Guidance adds the same in all steps."""
+
+        def forward(self, z: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
+            return torch.zeros_like(z) + conditions.plan.mean(dim=(1, 2)).view(-1, 1, 1, 1)
+
+    def latent(every: int, scale: float) -> Tensor:
+        model = make(ChainConfig(defaults=Defaults(guidance_every=every)), parts={"denoiser": Even()})
+        states, mask = model.text(["rain", "wind"])
+        told = [Conditions(states[i : i + 1], mask[i : i + 1], torch.full((1, 4, 8), 1.0 - i)) for i in range(2)]
+        return model.follow(model.noise(8, 1), told, Sampling("ddim", 8, scale, (0.0, 1.0)), Heard())
+
+    assert torch.allclose(latent(1, 4.0), latent(3, 4.0), atol=1e-5)
+    assert not torch.allclose(latent(1, 4.0), latent(3, 1.0), atol=1e-3)
+
+
 def test_guidance_leads_away_from_the_negative_prompt_and_the_empty_plan() -> None:
     counting = Counting()
     model = make(parts={"denoiser": counting})

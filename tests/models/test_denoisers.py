@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from dcldm_plugin.models.denoiser import Conditions, guided
+from dcldm_plugin.models.denoiser import Conditions, guided, predicted
 from dcldm_plugin.models.transformer import DualTransformer, TransformerConfig
 from dcldm_plugin.models.unet import PLACES, Block, Condition, DualUNet, tango_config
 
@@ -158,9 +158,9 @@ def test_guidance_is_equation_8() -> None:
         torch.zeros(2, 1, 2),
     )
     z = torch.randn(1, 4, 3, 2)
-    assert torch.allclose(
-        guided(network, z, torch.tensor([1]), [both.first(1), both.last(1)], [1.0], 4.0), 4.0 * 2.0 * z - 3.0 * 0.5 * z
-    )
+    alone, lead = guided(network, z, torch.tensor([1]), [both.first(1), both.last(1)], [1.0], 4.0)
+    assert torch.allclose(alone, 2.0 * z)
+    assert torch.allclose(alone + lead, 4.0 * 2.0 * z - 3.0 * 0.5 * z, rtol=1e-4)
 
 
 def test_guidance_may_lead_by_the_words_and_then_by_the_plan() -> None:
@@ -175,12 +175,12 @@ def test_guidance_may_lead_by_the_words_and_then_by_the_plan() -> None:
     z, t, prompts = torch.randn(1, 4, 3, 2), torch.tensor([1]), [told(2.0, 1.0), told(4.0, 3.0), told(0.5, 0.2)]
     free, words, both = 0.5 + 2.0, 0.75 * 2.0 + 0.25 * 4.0 + 2.0, 0.75 * 12.0 + 0.25 * 34.0
     expected = free + 4.0 * (words - free) + 1.5 * (both - words)
-    assert torch.allclose(guided(network, z, t, prompts, [0.75, 0.25], 4.0, 1.5), expected * z, rtol=1e-4)
-    alike = guided(network, z, t, prompts, [0.75, 0.25], 4.0, 4.0)
-    assert torch.equal(alike, guided(network, z, t, prompts, [0.75, 0.25], 4.0))  # equation 8
-    assert torch.equal(
-        guided(network, z, t, prompts, [0.75, 0.25], 1.0, 1.5), guided(network, z, t, prompts, [0.75, 0.25], 1.0)
-    )
+    weights = [0.75, 0.25]
+    alone, lead = guided(network, z, t, prompts, weights, 4.0, 1.5)
+    assert torch.allclose(alone, both * z) and torch.allclose(alone + lead, expected * z, rtol=1e-4)
+    assert torch.allclose(predicted(network, z, t, prompts[:-1], weights), both * z)
+    alike, plain = (guided(network, z, t, prompts, weights, 4.0, scale) for scale in (4.0, None))
+    assert torch.equal(alike[0], plain[0]) and torch.equal(alike[1], plain[1])  # equation 8
 
 
 def test_unknown_place_is_refused() -> None:
