@@ -37,6 +37,7 @@ from dcldm_plugin.types import Report, Sampling, Seeds
 # and costs seven times the time on a busy one.
 SMALL_WIDTH = 512
 EMPTY_SEED = 0  # of the plan for the empty text, where the model does not bring one
+PLANS_AT_ONCE = 128  # of the built-in size they need 300 MB for 10 s
 PLANS_KEPT = 64  # a few kilobytes each; more than the variations of one request
 READINGS_KEPT = 256
 WHOLE = (0.0, 1.0)
@@ -65,8 +66,8 @@ class Defaults:
     with a matcher the last. What a request does not give: the language model's temperature, top_k and
     plan_guidance_scale; `plans`, how many plans are drawn for each seed, of which the one that fits the words best
     is kept; `plan_scale`, how far the plan leads the denoiser where that is not as far as the words (`guided`);
-    `guidance_every`, how many steps go by with what guidance added in the first of them, which costs two
-    evaluations in three (https://arxiv.org/abs/2408.11194).
+    `guidance_every`, for how many steps holds what guidance adds in the first of them, which spares most of
+    its evaluations (https://arxiv.org/abs/2408.11194).
     """
 
     sampler: str = "dpm++"
@@ -337,15 +338,12 @@ class DualConditionedLatentDiffusion(Staged):
         missing = [key for key in dict.fromkeys(keys) if key not in self._plans]
         if missing:
             states, mask = self._read_for_plans([self.read_as(text)])
-            drawn = [replace(key, seed=further(key.seed, k)) for key in missing for k in range(best_of)]
             told = mask if text or not self.config.zero_padding else torch.zeros_like(mask)
-
-            def fitting(codes: Tensor) -> Tensor:
-                halve = codes.shape[-1] < min(self._heard()[-1], frames)
-                return self._fitting(codes, states, mask, len(missing), halve)
-
-            made = self._sample(states, told, drawn, report, known, fitting if best_of > 1 else None)
-            self._plans.update(zip(missing, made.cpu(), strict=True))
+            size = max(1, PLANS_AT_ONCE // best_of)
+            for start in range(0, len(missing), size):
+                group = missing[start : start + size]
+                part = within(report, start / len(missing), (start + len(group)) / len(missing))
+                self._plans.update(zip(group, self._best(states, told, group, part, known).cpu(), strict=True))
             if self.cache is not None:
                 for key in missing:
                     self.cache.put(self._content(key), self._plans[key])
@@ -356,19 +354,29 @@ class DualConditionedLatentDiffusion(Staged):
             self._plans.popitem(last=False)
         return codes
 
-    def _fitting(self, codes: Tensor, states: Tensor, mask: Tensor, seeds: int, halve: bool) -> Tensor:
-        """Which of the plans of each seed fits the words best, or which half of them."""
-        assert self.matcher is not None
-        fit = self.matcher.of_plans(acoustic_lm.latents(self.codec, codes), states, mask).view(seeds, -1)
-        left = fit.shape[1]
-        best = fit.topk(max(1, left // 2) if halve else 1, dim=1).indices
-        return (best + torch.arange(seeds, device=fit.device)[:, None] * left).flatten()
+    def _best(
+        self, states: Tensor, mask: Tensor, keys: Sequence[PlanKey], report: Report, known: Tensor | None
+    ) -> Tensor:
+        """The best plan of each key [n, codebooks, frames], of `best_of`.
 
-    def _heard(self) -> list[int]:
-        """After how many frames plans are judged: at last by as much as the shortest clip has, so that a longer clip
-        begins as that does; and twice on the way there, which spares half of the work."""
-        shortest = self.plan_frames(self.config.shortest_steps)
-        return [shortest // 4, shortest // 2, shortest]
+        Plans, which may continue some known frames, are judged at last by as much as the shortest clip has, so that
+        a longer clip begins as that does; and twice on the way there, where half of them is left behind.
+        """
+        best_of, frames = keys[0].best_of, keys[0].frames
+        drawn = [replace(key, seed=further(key.seed, number)) for key in keys for number in range(best_of)]
+        if best_of == 1:
+            return self._sample(states, mask, drawn, report, known)
+        before, shortest = 0 if known is None else known.shape[-1], self.plan_frames(self.config.shortest_steps)
+        judged = [before + shortest // 4, before + shortest // 2, min(before + shortest, frames)]
+
+        def fitting(codes: Tensor) -> Tensor:
+            assert self.matcher is not None
+            fit = self.matcher.of_plans(acoustic_lm.latents(self.codec, codes), states, mask).view(len(keys), -1)
+            left = fit.shape[1]
+            best = fit.topk(max(1, left // 2) if codes.shape[-1] < judged[-1] else 1, dim=1).indices
+            return (best + torch.arange(len(keys), device=fit.device)[:, None] * left).flatten()
+
+        return self._sample(states, mask, drawn, report, known, fitting, judged)
 
     @torch.inference_mode()
     def plan_each(self, texts: Sequence[str], frames: int, seeds: Sequence[int], report: Report) -> Tensor:
@@ -415,10 +423,11 @@ class DualConditionedLatentDiffusion(Staged):
         report: Report | None,
         known: Tensor | None = None,
         choose: Callable[[Tensor], Tensor] | None = None,
+        choose_at: Sequence[int] = (),
     ) -> Tensor:
         """Tokens [n, codebooks, frames] for n seeds and the states of one text, or of n [1 or n, tokens, width].
 
-        choose: see `acoustic_lm.sample_codes`; of plans that continue known frames it is asked at their end.
+        choose, choose_at: see `acoustic_lm.sample_codes`.
         """
         key, count, zeros = keys[0], len(keys), self.config.zero_padding
         empty_states = empty_mask = None
@@ -445,7 +454,7 @@ class DualConditionedLatentDiffusion(Staged):
                     prompt_codes=None if known is None else known.to(states.device).expand(count, -1, -1),
                     report=report,
                     choose=choose,
-                    choose_at=self._heard() if known is None else (),
+                    choose_at=choose_at,
                 )
 
     def noise(self, steps: int, seed: int) -> Tensor:
@@ -494,7 +503,6 @@ class DualConditionedLatentDiffusion(Staged):
                     z = course.known.put_back(z, alpha_at(scheduler, index))
                 scale = sampling.guidance_scale
                 guide = scale != 1.0 and first <= fraction < last
-
                 anew = guide and (lead is None or age == self.config.defaults.guidance_every)
 
                 def predict(

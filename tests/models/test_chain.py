@@ -15,6 +15,7 @@ from transformers import BertConfig, BertModel, EncodecConfig, EncodecModel
 from transformers.models.musicgen.configuration_musicgen import MusicgenDecoderConfig
 
 from dcldm_plugin.errors import InvalidInput
+from dcldm_plugin.models import dcldm
 from dcldm_plugin.models.dcldm import (
     FULL_SIZE_DEFAULTS,
     ChainConfig,
@@ -130,10 +131,12 @@ class Heard:
 
     def __init__(self) -> None:
         self.stages: list[str] = []
+        self.fractions: list[float] = []
 
     def __call__(self, stage: str, fraction: float) -> None:
         assert 0.0 <= fraction <= 1.0
         self.stages.append(stage)
+        self.fractions.append(fraction)
 
 
 def takes(model: DualConditionedLatentDiffusion, sampling: Sampling = SAMPLING, report: Any = None) -> list[Tensor]:
@@ -375,7 +378,7 @@ def matching(plans: int = 1) -> DualConditionedLatentDiffusion:
     return make(ChainConfig(defaults=Defaults(plans=plans)), matcher=matcher)
 
 
-def test_of_several_plans_that_which_fits_the_words_best_is_kept() -> None:
+def test_of_several_plans_that_which_fits_the_words_best_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     first, best = matching(), matching(plans=8)
     seeds, (short, long) = list(range(12)), (first.plan_frames(8), first.plan_frames(16))
     alone = first.plans("rain on a roof", short, seeds, Heard())
@@ -395,6 +398,14 @@ def test_of_several_plans_that_which_fits_the_words_best_is_kept() -> None:
     best.forget_plans()
     few = best.plans("rain on a roof", short, seeds[:2], Heard())
     assert torch.equal(few, chosen[:2])  # whatever else is asked for
+    best.forget_plans()
+    monkeypatch.setattr(dcldm, "PLANS_AT_ONCE", 20)  # two at a time
+    heard = Heard()
+    assert torch.equal(best.plans("rain on a roof", short, seeds, heard), chosen)
+    assert heard.fractions == sorted(heard.fractions)
+    go_on = best.plans("rain on a roof", long, seeds, Heard(), chosen[0, :, :6])
+    assert torch.equal(go_on[:, :, :6], chosen[:1, :, :6].expand(len(seeds), -1, -1))
+    assert len(go_on) == len(seeds) and go_on.shape[-1] == long
     longer = best.plans("rain on a roof", long, seeds, Heard())
     assert torch.equal(longer[:, :, : short - 2], chosen[:, :, : short - 2])  # and however long
 
