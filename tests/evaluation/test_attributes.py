@@ -37,6 +37,12 @@ def test_measures() -> None:
     assert rate_hz(np.zeros(RATE), RATE) == 0.0
 
 
+def test_a_slow_rise_is_one_event() -> None:
+    tone = np.sin(2 * np.pi * 500 * np.arange(RATE) / RATE)
+    rise = 10.0 ** (np.linspace(-60.0, 0.0, RATE) / 20.0) * tone
+    assert len(event_times(np.concatenate([rise, rise]), RATE)) == 2
+
+
 def test_they_agree_with_the_synthesiser_most_of_the_time() -> None:
     agreement = reliability(draws=15)
     assert agreement["pitch"] > 0.85
