@@ -188,14 +188,18 @@ def test_morph_goes_from_one_to_the_other(backend: DcldmBackend) -> None:
 
 def test_more_like_these_lies_between_them(backend: DcldmBackend) -> None:
     pytest.importorskip("aisfx", reason="python -m pip install --no-deps aisfx==0.1.2")
-    embed = (
-        Embedding.installed()
-    )  # in dB, the silence between the events of one is as far from another's rain as can be
+    # In dB, the silence between the events of one is as far from another's rain as can be.
+    embed = Embedding.installed()
     favourites = [plain(text, seed=seed) for seed, text in enumerate((PROMPTS[0], PROMPTS[3], PROMPTS[2]), 1)]
-    new = embed(take(backend, varied(backend, "more", *favourites, amount=0.2)), RATE)
     sounds = [embed(take(backend, each), RATE) for each in favourites]
     widest = max(float(np.linalg.norm(a - b)) for a in sounds for b in sounds)
-    assert all(float(np.linalg.norm(each - new)) < widest for each in sounds)
+
+    def furthest(seed: int) -> float:
+        request = replace(varied(backend, "more", *favourites, amount=0.2), seeds=(Seeds(seed, seed),))
+        new = embed(take(backend, request), RATE)
+        return max(float(np.linalg.norm(each - new)) for each in sounds)
+
+    assert np.median([furthest(TEXTURE + number) for number in range(3)]) < widest  # one take may be nearly one of them
 
 
 @pytest.mark.parametrize("seconds", [2.0, 5.13])
