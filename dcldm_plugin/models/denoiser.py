@@ -49,7 +49,7 @@ class Denoiser(Protocol):
 
 def predicted(denoiser: Denoiser, z: Tensor, t: Tensor, told: Sequence[Conditions], weights: Sequence[float]) -> Tensor:
     """What one or several conditions of each latent predict, added with their weights."""
-    return _weighed(_predicted(denoiser, z, t, told), weights)
+    return _weighed(_each(denoiser, z, t, told), weights)
 
 
 def guided(
@@ -72,16 +72,16 @@ def guided(
     """
     *prompts, empty = told
     if plan_scale is None or plan_scale == scale:
-        *conditional, free = _predicted(denoiser, z, t, told)
+        *conditional, free = _each(denoiser, z, t, told)
         both = _weighed(conditional, weights)
         return both, (scale - 1.0) * (both - free)
     words = [Conditions(each.text, each.text_mask, empty.plan) for each in prompts]
-    *conditional, free = _predicted(denoiser, z, t, [*prompts, *words, empty])
+    *conditional, free = _each(denoiser, z, t, [*prompts, *words, empty])
     both, by_words = (_weighed(part, weights) for part in (conditional[: len(words)], conditional[len(words) :]))
     return both, scale * by_words + (1.0 - scale) * free + plan_scale * (both - by_words) - both
 
 
-def _predicted(denoiser: Denoiser, z: Tensor, t: Tensor, told: Sequence[Conditions]) -> Sequence[Tensor]:
+def _each(denoiser: Denoiser, z: Tensor, t: Tensor, told: Sequence[Conditions]) -> Sequence[Tensor]:
     count = len(told)
     return denoiser(z.repeat(count, 1, 1, 1), t.expand(count * len(z)), together(told)).chunk(count)
 

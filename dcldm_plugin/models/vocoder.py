@@ -99,9 +99,8 @@ class SinesAndNoise(nn.Module):
         def moving(first: Tensor, last: Tensor) -> Tensor:
             return torch.lerp(first[heard][:, None], last[heard][:, None], at)
 
-        turned = (phase[heard] % 1.0).to(share)[:, None] + at * (
-            turns[heard][:, None] + moving(turns, turns_next)
-        ) / 2.0
+        passed = at * (turns[heard][:, None] + moving(turns, turns_next)) / 2.0
+        turned = (phase[heard] % 1.0).to(share)[:, None] + passed
         waves = moving(level, level_next) * torch.sin(2.0 * math.pi * turned)
         made = waves.new_zeros(batch * frames, hop).index_add_(0, item * frames + frame, waves)
         return made.view(batch, frames * hop)
