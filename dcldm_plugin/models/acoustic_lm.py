@@ -21,6 +21,7 @@ from dcldm_plugin.types import Report
 
 # The largest uniform draw. Below 1 by more than float32 rounding, so that `draw * total` stays below `total`.
 LARGEST_DRAW = 1.0 - 2.0**-20
+LOWEST_HZ = 30.0  # that is heard
 
 
 def delay(codes: Tensor, special: float) -> Tensor:
@@ -248,9 +249,24 @@ def latents(codec: EncodecModel, codes: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
+def pitches(codec: EncodecModel, codes: Tensor) -> Tensor:
+    """Where the energy of codes [batch, codebooks, frames] is: the mean logarithm of the frequencies, in Hz, that are
+    heard in their sounds, weighted by power, [batch]."""
+    sounds = torch.cat([codec.decoder(each[None].transpose(1, 2)) for each in latents(codec, codes)])[:, 0]
+    power = torch.fft.rfft(sounds.float()).abs().square()
+    hertz = torch.arange(power.shape[1], device=power.device) * (codec.config.sampling_rate / sounds.shape[1])
+    power[:, hertz < LOWEST_HZ] = 0.0
+    share = power / power.sum(1, keepdim=True).clamp(min=1e-20)
+    return torch.mv(share, hertz.clamp(min=LOWEST_HZ).log())
+
+
+@torch.inference_mode()
 def encode(codec: EncodecModel, audio: Tensor, codebooks: int | None = None) -> Tensor:
     """Audio [batch, 1, time] at the codec's rate -> codes [batch, codebooks, frames], int64.
 
     codebooks: how many of the codec's codebooks to use, the coarsest first; None for all.
     """
-    return codec.quantizer.encode(codec.encoder(audio))[:codebooks].transpose(0, 1)
+    # On a CPU one by one: what is computed then stays in the cache, which makes it four times as fast.
+    portions = audio.chunk(len(audio)) if audio.device.type == "cpu" else [audio]
+    vectors = torch.cat([codec.encoder(each) for each in portions])
+    return codec.quantizer.encode(vectors)[:codebooks].transpose(0, 1)

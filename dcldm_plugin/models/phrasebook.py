@@ -2,14 +2,15 @@
 
 A small model is sure of the captions that it learned from, and of little else: of "logs burning in a fireplace" it
 makes less of a fire than of "wood burning in a fire", though the sentence encoder knows how near the two are. So a
-prompt is read as the nearest caption, or its parts are ("rain and a hound barking": "rain and a dog barking").
+prompt is read as the nearest caption, or its parts are ("rain and a hound barking": "rain and a dog barking"). Other
+words that people have for a sound stand beside its caption, and what is nearest to them is read as the caption.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -24,15 +25,18 @@ BREAKS = re.compile(rf",?{JOINT}|\s*(,)\s*")  # of prompts
 SAME, STRANGE = 0.999, 0.4  # cosines: the same words; words that nothing known is near to
 # What is to stay in a reading, by its words. How many, how fast and how high must: else the prompt is not read as
 # anything. Each other quality that only one of the two has costs a cosine of `COST`.
+LOW, HIGH = "low|low-pitched|deep", "high|high-pitched|shrill"
+SMALL, BIG = "small|tiny|little", "big|large|huge|massive|giant"
 KEPT = (
     "one|once|single", "two|twice", "three", "four", "five", "six", "seven", "eight", "slow|slowly",
-    "fast|rapid|rapidly|quick|quickly", "low|low-pitched|deep", "high|high-pitched|shrill",
+    "fast|rapid|rapidly|quick|quickly", LOW, HIGH,
 )  # fmt: skip
 WEIGHED = (
-    "distant|distance|faraway|far", "near|nearby|close", "small|tiny|little", "big|large|huge|massive|giant",
+    "distant|distance|faraway|far", "near|nearby|close", SMALL, BIG,
     "soft|gentle|quiet|softly|gently|quietly", "loud|heavy|strong|loudly|heavily|strongly", "rising|up", "falling|down",
 )  # fmt: skip
 QUALITIES = tuple(re.compile(rf"\b(?:{words})\b", re.IGNORECASE) for words in (*KEPT, *WEIGHED))
+LOWER, HIGHER = (re.compile(rf"\b(?:{words})\b", re.IGNORECASE) for words in (f"{LOW}|{BIG}", f"{HIGH}|{SMALL}"))
 COST, SLACK = 0.04, 0.15  # SLACK: how much less near a phrase may be for the sake of its qualities
 COMMON = 0.02  # what a phrase gains in cosine where e times as many sounds were learned by it: of those it is surer
 AT_ONCE = 64
@@ -42,7 +46,7 @@ Encode = Callable[[Sequence[str]], Tensor]  # texts -> mean states [n, width]
 
 class Phrasebook(nn.Module):
     """Captions, one a line in UTF-8 as bytes [characters], the mean states of their tokens [phrases, width], and how
-    many sounds had each [phrases]."""
+    many sounds had each [phrases]. Other words for a caption are a line, too: the words, a tab, the caption."""
 
     text: Tensor
     vectors: Tensor
@@ -56,17 +60,33 @@ class Phrasebook(nn.Module):
         self._qualities: Tensor | None = None  # [phrases, kinds]
 
     @classmethod
-    def of(cls, captions: Iterable[str], encode: Encode, before: Phrasebook | None = None) -> Phrasebook:
-        """The parts of captions, one a sound, and those of another book; the most common, if there are too many."""
-        counted = Counter({} if before is None else dict(zip(before.phrases, before.counts.tolist(), strict=True)))
+    def of(
+        cls,
+        captions: Iterable[str],
+        encode: Encode,
+        before: Phrasebook | None = None,
+        others: Mapping[str, str] | None = None,
+    ) -> Phrasebook:
+        """The parts of captions, one a sound, and those of another book; the most common, if there are too many.
+
+        others: other words and the caption that they stand for, which are taken where that caption is known.
+        """
+        counted: Counter[str] = Counter()
+        meant = dict(others or {})
+        if before is not None:
+            meant = before.others | meant
+            rows = zip(before._lines(), before.counts.tolist(), strict=True)
+            counted.update({line: count for line, count in rows if "\t" not in line})
         counted.update(part for caption in captions for part in _parts(caption))
-        phrases, counts = zip(*counted.most_common(MOST_PHRASES), strict=True)
-        content = "\n".join(phrases).encode()
-        vectors = torch.cat([encode(phrases[at : at + AT_ONCE]) for at in range(0, len(phrases), AT_ONCE)])
-        made = cls(len(phrases), len(content), vectors.shape[1])
+        known = dict(counted.most_common(MOST_PHRASES))
+        meant = {words: caption for words, caption in meant.items() if caption in known and words not in known}
+        lines = [*known, *(f"{words}\t{caption}" for words, caption in meant.items())]
+        content, texts = "\n".join(lines).encode(), [*known, *meant]
+        vectors = torch.cat([encode(texts[at : at + AT_ONCE]) for at in range(0, len(texts), AT_ONCE)])
+        made = cls(len(texts), len(content), vectors.shape[1])
         made.text.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
         made.vectors.copy_(vectors)
-        made.counts.copy_(torch.tensor(counts))
+        made.counts.copy_(torch.tensor([*known.values(), *(known[caption] for caption in meant.values())]))
         return made
 
     @property
@@ -77,11 +97,20 @@ class Phrasebook(nn.Module):
 
     @property
     def phrases(self) -> list[str]:
+        """The captions."""
+        return [line for line in self._lines() if "\t" not in line]
+
+    @property
+    def others(self) -> dict[str, str]:
+        """Other words, and the caption that each stands for."""
+        return dict(line.split("\t", 1) for line in self._lines() if "\t" in line)
+
+    def _lines(self) -> list[str]:
         return bytes(self.text.cpu().numpy()).decode().split("\n")
 
     def check(self) -> None:
-        """Raises `ValueError` where there are not as many phrases as vectors, or none."""
-        if not len(self.vectors) or len(self.phrases) != len(self.vectors):
+        """Raises `ValueError` where there are not as many lines as vectors, or none."""
+        if not len(self.vectors) or len(self._lines()) != len(self.vectors):
             raise ValueError("the phrasebook has other words than vectors")
 
     def read(self, prompt: str, encode: Encode) -> str:
@@ -91,18 +120,19 @@ class Phrasebook(nn.Module):
         texts = [prompt, *parts] if 1 < len(parts) <= MOST_PARTS and all(parts) else [prompt]
         fits, places = self._nearest(texts, encode(texts))
         whole, apart = fits[0], min(fits[1:], default=-1.0)
-        if max(whole, apart) < STRANGE or whole >= SAME:
+        if max(whole, apart) < STRANGE:
             return prompt
-        phrases = self.phrases
+        lines = self._lines()
+        known = [lines[place].split("\t")[-1] for place in places]
         if whole >= apart:
-            return phrases[places[0]]
-        known = [phrases[place] for place in places[1:]]
+            return prompt if whole >= SAME and known[0] == lines[places[0]] else known[0]
+        known = known[1:]
         return known[0] + "".join(f" {joint or 'and'} {each}" for joint, each in zip(joints, known[1:], strict=True))
 
     def _nearest(self, texts: Sequence[str], states: Tensor) -> tuple[list[float], list[int]]:
         """Cosines and places of the nearest phrases to texts with mean states [n, width]; -1 where none will do."""
         if self._qualities is None:
-            self._qualities = _qualities(self.phrases).to(states.device)
+            self._qualities = _qualities([line.split("\t")[-1] for line in self._lines()]).to(states.device)
         known = functional.normalize(self.vectors.float(), dim=1)
         cosines = functional.normalize(states.float(), dim=1) @ known.T
         wanted, nearest = _qualities(texts).to(states.device), cosines.amax(1, keepdim=True)
@@ -119,6 +149,11 @@ class Phrasebook(nn.Module):
 def mean_states(encoder: TextEncoder) -> Encode:
     """An encoder's mean states, as `Phrasebook` wants them."""
     return lambda texts: mean_state(*encoder(texts))
+
+
+def pitch_wanted(prompt: str) -> int:
+    """1 where words ask for a high sound or a small thing, -1 for a low or big one; 0 for neither, or for both."""
+    return bool(HIGHER.search(prompt)) - bool(LOWER.search(prompt))
 
 
 def _qualities(texts: Sequence[str]) -> Tensor:

@@ -89,13 +89,19 @@ class Attention(nn.Module):
             return y.view(batch, -1, self.heads, y.shape[-1] // self.heads).transpose(1, 2)
 
         key, value = (split(y) for y in self.key_value(context).chunk(2, dim=-1))
-        query, key = self.query_norm(split(self.query(x))), self.key_norm(key)
+        query, key = _normed(split(self.query(x)), self.query_norm), _normed(key, self.key_norm)
         if angles is not None and context_angles is not None:
             query, key = rotate(query, angles), rotate(key, context_angles)
         bias = None if mask is None else mask[:, None, None, :]
         mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
         joined: Tensor = self.output(mixed.transpose(1, 2).reshape(batch, -1, x.shape[-1]))
         return joined
+
+
+def _normed(x: Tensor, norm: nn.RMSNorm) -> Tensor:
+    """Normalised as the weights are, which mixed precision leaves as they were."""
+    normed: Tensor = norm(x.to(norm.weight.dtype))
+    return normed
 
 
 class Block(nn.Module):

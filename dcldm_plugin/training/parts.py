@@ -39,6 +39,7 @@ from dcldm_plugin.training.lm import PlanLoss
 from dcldm_plugin.training.loop import LossFunction, Sounds
 from dcldm_plugin.training.manifest import Complain, read_items
 from dcldm_plugin.training.matcher import MatchLoss
+from dcldm_plugin.training.phrases import other_words
 from dcldm_plugin.training.precompute import AudioSet, EncodedSet, Portion, audio_set, encoded_set
 from dcldm_plugin.training.sound_files import Clip, clips_of
 from dcldm_plugin.training.vae import VaeLoss, linear_space, measure_latents
@@ -135,7 +136,7 @@ def _know(base: Base, captions: list[str]) -> None:
     chain = base.chain
     if base.sizes is None or (chain.phrasebook is None and base.licence):
         return
-    book = Phrasebook.of(captions, mean_states(chain.text), chain.phrasebook)
+    book = Phrasebook.of(captions, mean_states(chain.text), chain.phrasebook, other_words())
     chain.phrasebook, base.sizes = book.to(chain.space.mean.device), replace(base.sizes, phrasebook=book.sizes)
 
 

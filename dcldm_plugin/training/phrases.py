@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import re
+from pathlib import Path
 
 from numpy.random import Generator
+
+OTHER_WORDS = Path(__file__).parent / "data" / "other_words.csv"
 
 NUMBERS = ("two", "three", "four", "five", "six")
 # Other words for a sound, by its caption or else by its category; they must hold for all sounds under that key.
@@ -100,6 +104,12 @@ def plural(caption: str) -> str | None:
     """Return the caption of several such events without an article ("footsteps on gravel"), if it has a plural."""
     match = COUNTABLE.match(caption)
     return PLURALS.get(caption) or (f"{match[1]}s{match[2] or ''}" if match else None)
+
+
+def other_words() -> dict[str, str]:
+    """What else people call a sound, and the caption that it has here."""
+    with OTHER_WORDS.open(newline="", encoding="utf-8") as file:
+        return {row["words"]: row["caption"] for row in csv.DictReader(file)}
 
 
 def paraphrase(caption: str, category: str, rng: Generator) -> str:

@@ -98,10 +98,10 @@ class EncodedSet:
         lengths = self._texts.stacked("length", keys)
         longest = int(lengths.max())
         states = [
-            functional.pad(row[:longest], (0, 0, 0, max(0, longest - len(row))))
+            functional.pad(row[:longest].float(), (0, 0, 0, max(0, longest - len(row))))
             for row in self._texts.rows("states", keys)
         ]
-        return torch.stack(states).float(), torch.arange(longest)[None] < lengths[:, None]
+        return torch.stack(states), torch.arange(longest)[None] < lengths[:, None]
 
 
 def text_key(caption: str) -> str:

@@ -78,7 +78,8 @@ class Shards:
 
     def stacked(self, name: str, keys: Sequence[str]) -> Tensor:
         """The rows of some keys as one tensor [keys, …]."""
-        return torch.stack(self.rows(name, keys))
+        with torch.autocast("cpu", enabled=False):  # which stacks no half floats
+            return torch.stack(self.rows(name, keys))
 
 
 def _metadata(file: Any) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, cast
 
 import pytest
@@ -12,7 +13,8 @@ from transformers.models.encodec.modeling_encodec import EncodecEuclideanCodeboo
 from transformers.models.musicgen.configuration_musicgen import MusicgenDecoderConfig
 
 from dcldm_plugin.errors import Cancelled
-from dcldm_plugin.models.acoustic_lm import Decoder, aligned, delay, draw, encode, latents, sample_codes
+from dcldm_plugin.evaluation.attributes import pitch_hz
+from dcldm_plugin.models.acoustic_lm import Decoder, aligned, delay, draw, encode, latents, pitches, sample_codes
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -275,7 +277,7 @@ def test_draws_follow_the_distribution() -> None:
     assert not draw(wide, uniform, top_k=1).any()
 
 
-def test_codes_and_latents_of_a_codec() -> None:
+def small_codec() -> EncodecModel:
     torch.manual_seed(0)
     config = EncodecConfig(
         sampling_rate=16_000,
@@ -291,9 +293,14 @@ def test_codes_and_latents_of_a_codec() -> None:
     )
     codec = EncodecModel(config)
     codec.train(False)
+    for layer in codec.quantizer.layers:
+        torch.nn.init.normal_(cast(EncodecEuclideanCodebook, layer.codebook).embed)
+    return codec
+
+
+def test_codes_and_latents_of_a_codec() -> None:
+    codec = small_codec()
     books = [cast(EncodecEuclideanCodebook, layer.codebook).embed for layer in codec.quantizer.layers]
-    for book in books:
-        torch.nn.init.normal_(book)
     audio = torch.randn(2, 1, 16_000)
     codes = encode(codec, audio)
     assert codes.shape == (2, len(books), 50)
@@ -306,3 +313,12 @@ def test_codes_and_latents_of_a_codec() -> None:
         assert torch.equal(codes, own.encode(audio, bandwidth=2.2).audio_codes[0])
         decoded = own.decode(codes.unsqueeze(0), [None]).audio_values
         torch.testing.assert_close(codec.decoder(summed.transpose(1, 2)), decoded)
+
+
+def test_the_pitch_of_codes_is_that_of_their_sounds() -> None:
+    codec = small_codec()
+    codes = torch.randint(VOCABULARY, (3, len(codec.quantizer.layers), 50))
+    with torch.inference_mode():
+        sounds = cast(Any, codec).decode(codes.unsqueeze(0), [None]).audio_values[:, 0].numpy()
+    heard = torch.tensor([math.log(pitch_hz(sound, 16_000)) for sound in sounds])  # by another estimate
+    torch.testing.assert_close(pitches(codec, codes), heard, atol=0.1, rtol=0.0)

@@ -15,7 +15,7 @@ from transformers import BertConfig, BertModel, EncodecConfig, EncodecModel
 from transformers.models.musicgen.configuration_musicgen import MusicgenDecoderConfig
 
 from dcldm_plugin.errors import InvalidInput
-from dcldm_plugin.models import dcldm
+from dcldm_plugin.models import acoustic_lm, dcldm
 from dcldm_plugin.models.dcldm import (
     FULL_SIZE_DEFAULTS,
     ChainConfig,
@@ -408,6 +408,27 @@ def test_of_several_plans_that_which_fits_the_words_best_is_kept(monkeypatch: py
     assert len(go_on) == len(seeds) and go_on.shape[-1] == long
     longer = best.plans("rain on a roof", long, seeds, Heard())
     assert torch.equal(longer[:, :, : short - 2], chosen[:, :, : short - 2])  # and however long
+
+
+def test_where_words_ask_for_a_pitch_the_lowest_or_highest_of_the_fitting_plans_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def pitches(_: EncodecModel, codes: Tensor) -> Tensor:
+        return codes.float().mean(dim=(1, 2))
+
+    monkeypatch.setattr(acoustic_lm, "pitches", pitches)
+    model, seeds = matching(plans=8), list(range(12))
+    monkeypatch.setattr(model, "read_as", lambda _: "a bell")  # all else is the same
+    frames = model.plan_frames(8)
+
+    def heights(prompt: str) -> Tensor:
+        model.forget_plans()
+        return pitches(model.codec, model.plans(prompt, frames, seeds, Heard()))
+
+    low, plain, high = (heights(prompt) for prompt in ("a deep bell", "a bell", "a tiny bell"))
+    assert (low <= plain).all() and (plain <= high).all()
+    assert low.mean() < plain.mean() < high.mean()
+    assert torch.equal(heights("a deep bell and a tiny bell"), plain)  # both at once: as it fits
 
 
 def test_a_take_is_the_best_of_its_candidates_and_variations_know_which() -> None:

@@ -75,6 +75,22 @@ def test_a_phrase_of_many_sounds_is_preferred_to_a_rare_one(encode: Encode, book
     assert counted == {common: 5001, rare: 1, "a cat": 1} and both.phrases[0] == common
 
 
+def test_other_words_are_read_as_the_caption_that_they_stand_for(encode: Encode, book: Phrasebook) -> None:
+    others = {"yule log": "a crackling fire burning", "hearth ambience": "a crackling fire burning", "x": "unknown"}
+    more = Phrasebook.of((), encode, book, others)
+    assert book.read("yule log", encode) == "yule log" and more.phrases == book.phrases
+    assert more.others == {words: caption for words, caption in others.items() if words != "x"}
+    assert more.sizes["phrases"] == len(more.vectors) == 13 and more.counts.tolist() == [1] * 13
+    more.check()
+    assert more.read("yule log", encode) == more.read("a yule log", encode) == "a crackling fire burning"
+    assert more.read("a yule log and a hound barking", encode) == "a crackling fire burning and a dog barking"
+    assert more.read("two yule logs", encode) != "a crackling fire burning"  # how many is not lost
+    again = Phrasebook.of(["yule log", "a crackling fire burning"], encode, more)
+    counted = dict(zip([*again.phrases, *again.others], again.counts.tolist(), strict=True))
+    assert counted["a crackling fire burning"] == counted["hearth ambience"] == 2
+    assert again.read("yule log", encode) == "yule log"  # a caption of its own now
+
+
 def test_many_parts_are_read_as_a_whole(book: Phrasebook, encode: Encode) -> None:
     assert book.read("a dog barking and " * 5 + "a dog barking", encode) in book.phrases
 

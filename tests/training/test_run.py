@@ -117,6 +117,15 @@ def test_a_run_leaves_a_model_and_a_page(
     assert version and model
 
 
+def test_half_precision_learns_too(tiny_model: Path, sounds: Path, tmp_path: Path) -> None:
+    path = config(tmp_path / "half", tiny_model, sounds, steps=2)
+    path.write_text(path.read_text().replace("batch = 4", 'batch = 4\nprecision = "bf16"'))
+    assert main([str(path)]) == 0
+    read = [weights(path.parent), checkpoint.read(tiny_model)[0].denoiser.state_dict()]
+    assert all(bool(torch.isfinite(value).all()) for value in read[0].values())
+    assert any(not torch.equal(value, read[1][name]) for name, value in read[0].items())
+
+
 def test_what_is_wrong_is_a_sentence(tmp_path: Path, sounds: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = config(tmp_path / "a", tmp_path / "nowhere", sounds)
     assert main([str(path)]) == 2
