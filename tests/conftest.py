@@ -10,7 +10,7 @@ import importlib.util
 import json
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,7 +18,9 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from dcldm_plugin.library import Library
 from dcldm_plugin.types import GenerationRequest, Sampling, Variation
@@ -42,6 +44,21 @@ def _load(path: Path) -> ModuleType:
 def tiny() -> ModuleType:
     """`tiny_checkpoints.py`. Imported where it is asked for, since it needs torch and most tests do not."""
     return _load(Path(__file__).with_name("tiny_checkpoints.py"))
+
+
+@pytest.fixture(scope="session")
+def beeps() -> Callable[..., NDArray[np.float64]]:
+    """(hertz, times, seconds=3.0): 16 kHz, beeps of a tenth of a second that begin at some times, in a little noise."""
+
+    def make(hertz: float, times: Sequence[float], seconds: float = 3.0) -> NDArray[np.float64]:
+        rate = 16_000
+        sound = 1e-4 * np.random.default_rng(0).standard_normal(round(seconds * rate))
+        beep = 0.4 * np.sin(2 * np.pi * hertz * np.arange(rate // 10) / rate) * np.hanning(rate // 10) ** 0.2
+        for time in times:
+            sound[round(time * rate) : round(time * rate) + len(beep)] += beep
+        return sound
+
+    return make
 
 
 @pytest.fixture(scope="session")

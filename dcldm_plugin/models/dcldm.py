@@ -26,11 +26,12 @@ from dcldm_plugin.models.device import Placement, Staged, compile_blocks, render
 from dcldm_plugin.models.latent import LatentSpace, MelRange
 from dcldm_plugin.models.matcher import Matcher
 from dcldm_plugin.models.mel import MelConfig, MelSpectrogram
-from dcldm_plugin.models.phrasebook import Phrasebook, mean_states, pitch_wanted
+from dcldm_plugin.models.phrasebook import Phrasebook, mean_states
 from dcldm_plugin.models.plan import PlanModel
 from dcldm_plugin.models.plan_cache import PlanCache
 from dcldm_plugin.models.schedule import Prediction, entered, make_sampler
 from dcldm_plugin.models.text import TextEncoder
+from dcldm_plugin.models.wishes import Wishes
 from dcldm_plugin.types import Report, Sampling, Seeds
 
 # Below this width a token's matrices are too small to share: a second thread gains nothing on a quiet machine
@@ -360,24 +361,25 @@ class DualConditionedLatentDiffusion(Staged):
         """The best plan of each key [n, codebooks, frames], of `best_of`.
 
         Plans, which may continue some known frames, are judged at last by as much as the shortest clip has, so that
-        a longer clip begins as that does; and twice on the way there, where half of them is left behind. Where the
-        words ask for a pitch, the highest or lowest of those that are left at last is the best.
+        a longer clip begins as that does; and twice on the way there, where half of them is left behind. What words
+        ask of pitch and pace is heard at last in those that are left, and a number of events in the whole of them.
         """
         best_of, frames = keys[0].best_of, keys[0].frames
         drawn = [replace(key, seed=further(key.seed, number)) for key in keys for number in range(best_of)]
         if best_of == 1:
             return self._sample(states, mask, drawn, report, known)
-        pitch = pitch_wanted(keys[0].text)
+        wishes = Wishes.of(keys[0].text)
         before, shortest = 0 if known is None else known.shape[-1], self.plan_frames(self.config.shortest_steps)
         judged = [before + shortest // 4, before + shortest // 2, min(before + shortest, frames)]
+        if wishes.number:
+            judged[-1] = frames
 
         def fitting(codes: Tensor) -> Tensor:
             assert self.matcher is not None
+            fit = self.matcher.of_plans(acoustic_lm.latents(self.codec, codes), states, mask)
             last = codes.shape[-1] >= judged[-1]
-            if last and pitch:
-                fit = pitch * acoustic_lm.pitches(self.codec, codes)
-            else:
-                fit = self.matcher.of_plans(acoustic_lm.latents(self.codec, codes), states, mask)
+            if last and wishes != Wishes():
+                fit = fit + wishes.met(acoustic_lm.decoded(self.codec, codes), self.codec.config.sampling_rate)
             fit = fit.view(len(keys), -1)
             left = fit.shape[1]
             best = fit.topk(1 if last else max(1, left // 2), dim=1).indices

@@ -25,18 +25,16 @@ BREAKS = re.compile(rf",?{JOINT}|\s*(,)\s*")  # of prompts
 SAME, STRANGE = 0.999, 0.4  # cosines: the same words; words that nothing known is near to
 # What is to stay in a reading, by its words. How many, how fast and how high must: else the prompt is not read as
 # anything. Each other quality that only one of the two has costs a cosine of `COST`.
+NUMBERS = ("one|once|single", "two|twice", "three", "four", "five", "six", "seven", "eight")
+SLOW, FAST = "slow|slowly", "fast|rapid|rapidly|quick|quickly"
 LOW, HIGH = "low|low-pitched|deep", "high|high-pitched|shrill"
 SMALL, BIG = "small|tiny|little", "big|large|huge|massive|giant"
-KEPT = (
-    "one|once|single", "two|twice", "three", "four", "five", "six", "seven", "eight", "slow|slowly",
-    "fast|rapid|rapidly|quick|quickly", LOW, HIGH,
-)  # fmt: skip
+KEPT = (*NUMBERS, SLOW, FAST, LOW, HIGH)
 WEIGHED = (
     "distant|distance|faraway|far", "near|nearby|close", SMALL, BIG,
     "soft|gentle|quiet|softly|gently|quietly", "loud|heavy|strong|loudly|heavily|strongly", "rising|up", "falling|down",
 )  # fmt: skip
 QUALITIES = tuple(re.compile(rf"\b(?:{words})\b", re.IGNORECASE) for words in (*KEPT, *WEIGHED))
-LOWER, HIGHER = (re.compile(rf"\b(?:{words})\b", re.IGNORECASE) for words in (f"{LOW}|{BIG}", f"{HIGH}|{SMALL}"))
 COST, SLACK = 0.04, 0.15  # SLACK: how much less near a phrase may be for the sake of its qualities
 COMMON = 0.02  # what a phrase gains in cosine where e times as many sounds were learned by it: of those it is surer
 AT_ONCE = 64
@@ -149,11 +147,6 @@ class Phrasebook(nn.Module):
 def mean_states(encoder: TextEncoder) -> Encode:
     """An encoder's mean states, as `Phrasebook` wants them."""
     return lambda texts: mean_state(*encoder(texts))
-
-
-def pitch_wanted(prompt: str) -> int:
-    """1 where words ask for a high sound or a small thing, -1 for a low or big one; 0 for neither, or for both."""
-    return bool(HIGHER.search(prompt)) - bool(LOWER.search(prompt))
 
 
 def _qualities(texts: Sequence[str]) -> Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dcldm_plugin.evaluation.attributes import event_times, level_db
+from dcldm_plugin.audio.events import event_times, level_db
 from dcldm_plugin.models.mel import MelConfig, MelSpectrogram
 from dcldm_plugin.models.vocoder import SinesAndNoise
 
