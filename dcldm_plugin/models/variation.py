@@ -31,7 +31,8 @@ from dcldm_plugin.models.denoiser import Conditions
 from dcldm_plugin.models.device import render_in_batches
 from dcldm_plugin.models.joins import spliced
 from dcldm_plugin.models.sound import sound
-from dcldm_plugin.types import AudioSource, Control, GenerationRequest, Level, Report, Sampling, Seeds
+from dcldm_plugin.models.wishes import Wishes
+from dcldm_plugin.types import AudioSource, Control, GenerationRequest, Level, Report, Sampling, Seeds, unheard
 
 FADE_SECONDS = 0.02
 BEFORE_CHANGE_SECONDS = 0.1  # a new plan's first event may begin this early
@@ -149,11 +150,20 @@ class Variations:
             for start in range(0, len(tried), at_once):
                 some, end = tried[start : start + at_once], min(start + at_once, len(tried))
                 heard = within(report, start / len(tried), end / len(tried))
-                fits += [float(matcher.of_latents(z, states, mask).mean()) for z in self._made(some, heard)]
+                for take, z in zip(some, self._made(some, heard), strict=True):
+                    fits.append(float(matcher.of_latents(z, states, mask).mean()) + self._as_wished(take, z))
             for index, take in enumerate(undecided):
                 of_one = fits[index * count : (index + 1) * count]
                 self._choose(take, of_one.index(max(of_one)))
         return [_candidate(take, self._choice(take) or 0) for take in takes]
+
+    def _as_wished(self, take: GenerationRequest, z: Tensor) -> float:
+        """How near a take's sound comes to what its words say of number, pace and pitch; 0 where they say nothing."""
+        wishes = Wishes.of(take.prompt.text)
+        if wishes == Wishes():
+            return 0.0
+        heard = sound(self.model, z, take.seconds, take.loop, unheard).mean(0, keepdim=True)
+        return float(wishes.met(heard, self.model.config.mel.sample_rate))
 
     def _choice(self, take: GenerationRequest) -> int | None:
         name, cache = _name(take), self.model.cache

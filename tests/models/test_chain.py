@@ -458,6 +458,19 @@ def test_a_take_is_the_best_of_its_candidates_and_variations_know_which() -> Non
     assert float((moved - best[index]).abs().mean()) < float((far - best[index]).abs().mean())
 
 
+def test_of_candidates_the_one_that_does_as_words_say_is_kept() -> None:
+    model = matching()
+
+    def heights(prompt: str, candidates: int) -> Tensor:
+        request = GenerationRequest.create(prompt, seconds=0.6, seed=5, variations=8, model="tiny")
+        sampling = replace(SAMPLING, guidance_interval=(0.0, 1.0), candidates=candidates)
+        made = Variations(model, "tiny", "1").takes(request, sampling, unheard)
+        return torch.tensor([events.pitch_hz(take[0].numpy(), 16_000) for take in made]).log2()
+
+    assert heights("a deep roar", 6).mean() < heights("a deep roar", 1).mean()
+    assert heights("a tiny roar", 6).mean() > heights("a tiny roar", 1).mean()
+
+
 def test_words_that_are_not_known_give_what_the_nearest_known_ones_give() -> None:
     def take(model: DualConditionedLatentDiffusion, text: str) -> Tensor:
         request = GenerationRequest.create(text, negative="a hum", seconds=0.6, seed=5, model="tiny")
