@@ -43,7 +43,7 @@ class DcldmBackend:
             raise InvalidInput(
                 f"The model {self.info.name!r} can't tell which of several candidates fits the words; leave them out."
             )
-        sampling = self.model.config.defaults.fill(request.sampling)
+        sampling = self.model.config.defaults.fill(request.sampling, request.prompt.text)
         assert sampling.sampler is not None
         make_sampler(sampling.sampler)  # an unknown name is refused before anything is computed
         for index, audio in enumerate(self.variations.takes(request, sampling, report)):

@@ -67,7 +67,8 @@ class Defaults:
     with a matcher the last. What a request does not give: the language model's temperature, top_k and
     plan_guidance_scale; `plans`, how many plans are drawn for each seed, of which the one that fits the words best
     is kept; `plan_scale`, how far the plan leads the denoiser where that is not as far as the words (`guided`);
-    `guidance_every`, for how many steps holds what guidance adds in the first of them, which spares most of
+    `counted_candidates`, how many sounds are made at most of a take whose words name a number of events, until one has
+    it; `guidance_every`, for how many steps holds what guidance adds in the first of them, which spares most of
     its evaluations (https://arxiv.org/abs/2408.11194).
     """
 
@@ -83,16 +84,18 @@ class Defaults:
     plans: int = 1
     plan_scale: float | None = None
     guidance_every: int = 1
+    counted_candidates: int = 1
 
-    def fill(self, wish: Sampling) -> Sampling:
-        """The wish with what it leaves open filled in."""
+    def fill(self, wish: Sampling, prompt: str = "") -> Sampling:
+        """The wish with what it leaves open filled in for a prompt."""
+        candidates = self.counted_candidates if Wishes.of(prompt).number else self.candidates
         return Sampling(
             sampler=wish.sampler or self.sampler,
             steps=wish.steps or self.steps,
             guidance_scale=self.guidance_scale if wish.guidance_scale is None else wish.guidance_scale,
             guidance_interval=wish.guidance_interval or self.guidance_interval,
             purify=self.purify if wish.purify is None or self.purify is None else wish.purify,
-            candidates=wish.candidates or self.candidates,
+            candidates=wish.candidates or candidates,
         )
 
 

@@ -141,29 +141,44 @@ class Variations:
         count = first.sampling.candidates or 1
         if count == 1 or matcher is None or not _is_new(first):
             return list(takes)
-        undecided = [take for take in takes if self._choice(take) is None]
-        if undecided:
-            tried = [_candidate(take, number) for take in undecided for number in range(count)]
-            self._prefetch(tried, report)
-            states, mask = self.model.read([first.prompt.text])
-            fits, at_once = [], self.model.placement.batch
-            for start in range(0, len(tried), at_once):
-                some, end = tried[start : start + at_once], min(start + at_once, len(tried))
-                heard = within(report, start / len(tried), end / len(tried))
-                for take, z in zip(some, self._made(some, heard), strict=True):
-                    fits.append(float(matcher.of_latents(z, states, mask).mean()) + self._as_wished(take, z))
-            for index, take in enumerate(undecided):
-                of_one = fits[index * count : (index + 1) * count]
-                self._choose(take, of_one.index(max(of_one)))
+        # Where words name a number of events, the first candidate that has it will do.
+        wishes, fits = Wishes.of(first.prompt.text), {_name(take): list[float]() for take in takes}
+        at_once = 1 if wishes.number else count
+        for start in range(0, count, at_once):
+            undecided = {_name(take): take for take in takes if self._choice(take) is None}.values()
+            numbers = range(start, start + at_once)
+            tried = [(take, _candidate(take, number)) for take in undecided for number in numbers]
+            part = within(report, start / count, (start + at_once) / count)
+            judged = self._judged([candidate for _, candidate in tried], wishes, part)
+            for (take, _), (fit, will_do) in zip(tried, judged, strict=True):
+                of_one = fits[_name(take)]
+                of_one.append(fit)
+                if will_do or len(of_one) == count:
+                    self._choose(take, len(of_one) - 1 if will_do else of_one.index(max(of_one)))
         return [_candidate(take, self._choice(take) or 0) for take in takes]
 
-    def _as_wished(self, take: GenerationRequest, z: Tensor) -> float:
-        """How near a take's sound comes to what its words say of number, pace and pitch; 0 where they say nothing."""
-        wishes = Wishes.of(take.prompt.text)
-        if wishes == Wishes():
-            return 0.0
-        heard = sound(self.model, z, take.seconds, take.loop, unheard).mean(0, keepdim=True)
-        return float(wishes.met(heard, self.model.config.mel.sample_rate))
+    def _judged(
+        self, takes: Sequence[GenerationRequest], wishes: Wishes, report: Report
+    ) -> Iterator[tuple[float, bool]]:
+        """Of takes that differ in nothing but their seeds: how well each fits its words, and whether it has the number
+        of events that they name."""
+        if not takes:
+            return
+        self._prefetch(takes, report)
+        (states, mask), rate = self.model.read([takes[0].prompt.text]), self.model.config.mel.sample_rate
+        assert self.model.matcher is not None
+        at_once = self.model.placement.batch
+        for start in range(0, len(takes), at_once):
+            some = takes[start : start + at_once]
+            part = within(report, start / len(takes), (start + len(some)) / len(takes))
+            for take, z in zip(some, self._made(some, part), strict=True):
+                fit = float(self.model.matcher.of_latents(z, states, mask).mean())
+                has_number = False
+                if wishes != Wishes():
+                    heard = sound(self.model, z, take.seconds, take.loop, unheard).mean(0, keepdim=True)
+                    fit += float(wishes.met(heard, rate))
+                    has_number = wishes.has_number(heard[0], rate)
+                yield fit, has_number
 
     def _choice(self, take: GenerationRequest) -> int | None:
         name, cache = _name(take), self.model.cache

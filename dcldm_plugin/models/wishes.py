@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dcldm_plugin.models.phrasebook import BIG, FAST, HIGH, LOW, NUMBERS, SLOW, SMALL
@@ -47,16 +48,31 @@ class Wishes:
     def met(self, sounds: Tensor, rate: int) -> Tensor:
         """How near sounds [n, samples] come to it, the higher the nearer [n]: events too many or too few count -1 each,
         an octave of pitch or pace 1."""
-        from dcldm_plugin.audio.events import event_times, pitch_hz, rate_hz  # scipy, which takes its time
+        from dcldm_plugin.audio.events import pitch_hz, rate_hz  # scipy, which takes its time
 
         fits = []
-        for sound in sounds[:, : -round(EDGE_SECONDS * rate)].float().cpu().numpy():
-            fit = 0.0
+        for sound in sounds:
+            heard, fit = _heard(sound, rate), 0.0
             if self.number:
-                fit -= min(MOST_AMISS, abs(len(event_times(sound, rate)) - self.number))
+                fit -= min(MOST_AMISS, abs(_events(heard, rate) - self.number))
             if self.pace:
-                fit += self.pace * np.log2(max(rate_hz(sound, rate), 0.1))
+                fit += self.pace * np.log2(max(rate_hz(heard, rate), 0.1))
             if self.pitch:
-                fit += self.pitch * np.log2(pitch_hz(sound, rate))
+                fit += self.pitch * np.log2(pitch_hz(heard, rate))
             fits.append(fit)
         return sounds.new_tensor(fits)
+
+    def has_number(self, sound: Tensor, rate: int) -> bool:
+        """Whether a sound [samples] has just the number of events that is named."""
+        return self.number > 0 and _events(_heard(sound, rate), rate) == self.number
+
+
+def _heard(sound: Tensor, rate: int) -> NDArray[np.float32]:
+    heard: NDArray[np.float32] = sound[: -round(EDGE_SECONDS * rate)].float().cpu().numpy()
+    return heard
+
+
+def _events(heard: NDArray[np.float32], rate: int) -> int:
+    from dcldm_plugin.audio.events import event_times
+
+    return len(event_times(heard, rate))

@@ -37,7 +37,8 @@ from dcldm_plugin.models.schedule import SAMPLERS
 from dcldm_plugin.models.text import TextEncoder
 from dcldm_plugin.models.transformer import DualTransformer, TransformerConfig
 from dcldm_plugin.models.unet import DualUNet
-from dcldm_plugin.models.variation import Variations
+from dcldm_plugin.models.variation import Variations, _candidate
+from dcldm_plugin.models.wishes import Wishes
 from dcldm_plugin.types import Control, GenerationRequest, Parent, Sampling, Seeds, unheard
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -469,6 +470,25 @@ def test_of_candidates_the_one_that_does_as_words_say_is_kept() -> None:
 
     assert heights("a deep roar", 6).mean() < heights("a deep roar", 1).mean()
     assert heights("a tiny roar", 6).mean() > heights("a tiny roar", 1).mean()
+
+
+@pytest.mark.parametrize(("right", "chosen", "tries"), [(0, 0, 1), (1, 1, 2), (2, 2, 3), (9, 0, 3)])
+def test_the_first_candidate_that_has_the_number_of_events_will_do(
+    right: int, chosen: int, tries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = iter(range(9))
+    monkeypatch.setattr(Wishes, "has_number", lambda *_: next(heard) == right)
+    monkeypatch.setattr(Wishes, "met", lambda self, sounds, rate: torch.zeros(len(sounds)))
+    monkeypatch.setattr(Matcher, "of_latents", lambda self, z, states, mask: torch.zeros(len(z)))
+    defaults = Defaults(steps=2, counted_candidates=3)
+    assert defaults.fill(Sampling(), "a roar").candidates == defaults.fill(Sampling()).candidates == 1
+    assert defaults.fill(Sampling(candidates=2), "three roars").candidates == 2
+    request = GenerationRequest.create("three roars", seconds=0.6, seed=5, model="tiny")
+    request = replace(
+        request, sampling=replace(SAMPLING, candidates=defaults.fill(Sampling(), "three roars").candidates)
+    )
+    settled = Variations(matching(), "tiny", "1")._settled([request], unheard)
+    assert settled == [_candidate(request, chosen)] and next(heard) == tries
 
 
 def test_words_that_are_not_known_give_what_the_nearest_known_ones_give() -> None:
