@@ -41,6 +41,7 @@ EMPTY_SEED = 0  # of the plan for the empty text, where the model does not bring
 PLANS_AT_ONCE = 128  # of the built-in size they need 220 MB for 10 s, measured
 PLANS_KEPT = 64  # a few kilobytes each; more than the variations of one request
 READINGS_KEPT = 256
+EDGE_SECONDS = 0.05  # at the end of a plan's sound, where it is cut off with a click
 WHOLE = (0.0, 1.0)
 
 
@@ -382,7 +383,9 @@ class DualConditionedLatentDiffusion(Staged):
             fit = self.matcher.of_plans(acoustic_lm.latents(self.codec, codes), states, mask)
             last = codes.shape[-1] >= judged[-1]
             if last and wishes != Wishes():
-                fit = fit + wishes.met(acoustic_lm.decoded(self.codec, codes), self.codec.config.sampling_rate)
+                rate = self.codec.config.sampling_rate
+                sounds = acoustic_lm.decoded(self.codec, codes)[:, : -round(EDGE_SECONDS * rate)]
+                fit = fit + wishes.met(sounds, rate)
             fit = fit.view(len(keys), -1)
             left = fit.shape[1]
             best = fit.topk(1 if last else max(1, left // 2), dim=1).indices

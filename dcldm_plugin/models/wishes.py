@@ -15,7 +15,6 @@ from torch import Tensor
 
 from dcldm_plugin.models.phrasebook import BIG, FAST, HIGH, LOW, NUMBERS, SLOW, SMALL
 
-EDGE_SECONDS = 0.05  # at the end of a plan's sound, where it is cut off
 MOST_AMISS = 3.0  # events; beyond that one plan is as wrong as another
 
 
@@ -52,7 +51,7 @@ class Wishes:
 
         fits = []
         for sound in sounds:
-            heard, fit = _heard(sound, rate), 0.0
+            heard, fit = _heard(sound), 0.0
             if self.number:
                 fit -= min(MOST_AMISS, abs(_events(heard, rate) - self.number))
             if self.pace:
@@ -64,11 +63,11 @@ class Wishes:
 
     def has_number(self, sound: Tensor, rate: int) -> bool:
         """Whether a sound [samples] has just the number of events that is named."""
-        return self.number > 0 and _events(_heard(sound, rate), rate) == self.number
+        return self.number > 0 and _events(_heard(sound), rate) == self.number
 
 
-def _heard(sound: Tensor, rate: int) -> NDArray[np.float32]:
-    heard: NDArray[np.float32] = sound[: -round(EDGE_SECONDS * rate)].float().cpu().numpy()
+def _heard(sound: Tensor) -> NDArray[np.float32]:
+    heard: NDArray[np.float32] = sound.float().cpu().numpy()
     return heard
 
 
