@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -12,31 +14,59 @@ from dcldm_plugin.models.vocoder import SinesAndNoise
 from dcldm_plugin.types import Report
 
 MARGIN_STEPS = 8  # latent steps around a piece that its decoding may look at
+FAINTER, LOUDER = -30.0 * math.log(10.0) / 20.0, 9.0 * math.log(10.0) / 20.0  # logarithms of an amplitude's gain
 OVERLAP_SECONDS = 0.1  # of pieces that the vocoder made one by one, and of a loop's two ends
 
 
-def sound(model: DualConditionedLatentDiffusion, z: Tensor, seconds: float, loop: bool, report: Report) -> Tensor:
-    """Waveform [n, samples] of exactly `seconds`, of latents [n, channels, steps, bands], each by itself."""
+def sound(
+    model: DualConditionedLatentDiffusion,
+    z: Tensor,
+    seconds: float,
+    loop: bool,
+    report: Report,
+    like: Tensor | None = None,
+) -> Tensor:
+    """Waveform [n, samples] of exactly `seconds`, of latents [n, channels, steps, bands], each by itself.
+
+    like: a mel [1, frames, mels] whose course of levels they take on, where they are no loop.
+    """
     report("decoding", 0.0)
     samples = round(seconds * model.config.mel.sample_rate)
     made = []
     for index, one in enumerate(z):
-        made.append(_circle(model, one[None], samples) if loop else _line(model, one[None])[:, :samples])
+        made.append(_circle(model, one[None], samples) if loop else _line(model, one[None], like)[:, :samples])
         report("decoding", (index + 1) / len(z))
     return torch.cat(made)
 
 
-def _line(model: DualConditionedLatentDiffusion, z: Tensor) -> Tensor:
+def _line(model: DualConditionedLatentDiffusion, z: Tensor, like: Tensor | None) -> Tensor:
     longest = model.config.longest_steps
     if z.shape[2] <= longest:
-        return model.vocoder(model.space.decode(z))
+        return model.vocoder(as_loud(model.space.decode(z), like))
     ratio, mel = model.space.ratio, model.config.mel
     pieces = []
     for start in range(0, z.shape[2], longest):
         first = max(0, start - MARGIN_STEPS)
         decoded = model.space.decode(z[:, :, first : start + longest + MARGIN_STEPS])
         pieces.append(decoded[:, (start - first) * ratio : (start - first + longest) * ratio])
-    return vocoded(model, torch.cat(pieces, dim=1), longest * ratio, round(OVERLAP_SECONDS * mel.sample_rate / mel.hop))
+    log_mel = as_loud(torch.cat(pieces, dim=1), like)
+    return vocoded(model, log_mel, longest * ratio, round(OVERLAP_SECONDS * mel.sample_rate / mel.hop))
+
+
+def as_loud(log_mel: Tensor, like: Tensor | None) -> Tensor:
+    """A mel [1, frames, mels] that is in each frame as far below its loudest one as another mel is, as far as it has
+    frames; made fainter by 30 dB at most, and louder by 9."""
+    if like is None:
+        return log_mel
+    frames = min(log_mel.shape[1], like.shape[1])
+    own, wanted = (_levels(each[:, :frames]) for each in (log_mel, like))
+    gain = ((wanted - wanted.amax(1, keepdim=True)) - (own - own.amax(1, keepdim=True))).clamp(FAINTER, LOUDER)
+    return torch.cat([log_mel[:, :frames] + gain[..., None], log_mel[:, frames:]], dim=1)
+
+
+def _levels(log_mel: Tensor) -> Tensor:
+    """The logarithm of each frame's amplitude [1, frames]."""
+    return 0.5 * (2.0 * log_mel).logsumexp(dim=2)
 
 
 def vocoded(model: DualConditionedLatentDiffusion, log_mel: Tensor, piece: int, overlap: int) -> Tensor:

@@ -175,7 +175,7 @@ class Variations:
                 fit = float(self.model.matcher.of_latents(z, states, mask).mean())
                 has_number = False
                 if wishes != Wishes():
-                    heard = sound(self.model, z, take.seconds, take.loop, unheard).mean(0, keepdim=True)
+                    heard = self._sound(take, z, unheard).mean(0, keepdim=True)
                     fit += float(wishes.met(heard, rate))
                     has_number = wishes.has_number(heard[0], rate)
                 yield fit, has_number
@@ -242,7 +242,7 @@ class Variations:
 
     def _finished(self, take: GenerationRequest, z: Tensor, report: Report) -> Tensor:
         """The waveform; outside of the part that was to change, the parent's own."""
-        new = sound(self.model, z, take.seconds, take.loop, report)
+        new = self._sound(take, z, report)
         control = take.control
         if control is None or not control.keeps_length:
             return new
@@ -253,6 +253,16 @@ class Variations:
         assert level is not None
         peak = float(new[:, start:end].abs().max()) * 10.0 ** (level.gain_db / 20.0)
         return spliced(old, new * min(1.0, CEILING / max(peak, 1e-9)), start, end, round(FADE_SECONDS * rate))
+
+    def _sound(self, take: GenerationRequest, z: Tensor, report: Report) -> Tensor:
+        """The waveform of a take's latent. Where a number of events is named, it gets the course of levels of the plan,
+        which has that number more often: what is denoised has echoes and wavers."""
+        like = None
+        if Wishes.of(take.prompt.text).number and self.model.has_plan and not take.loop:
+            branches = self.branches(take, self.steps(take), unheard)
+            if len(branches) == 1:
+                like = self.model.analysis(acoustic_lm.decoded(self.model.codec, branches[0].codes[None]))
+        return sound(self.model, z, take.seconds, take.loop, report, like)
 
     # What a take is made of
 

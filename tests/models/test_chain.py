@@ -17,7 +17,7 @@ from transformers.models.musicgen.configuration_musicgen import MusicgenDecoderC
 
 from dcldm_plugin.audio import events
 from dcldm_plugin.errors import InvalidInput
-from dcldm_plugin.models import acoustic_lm, dcldm
+from dcldm_plugin.models import acoustic_lm, dcldm, variation
 from dcldm_plugin.models.dcldm import (
     FULL_SIZE_DEFAULTS,
     ChainConfig,
@@ -489,6 +489,32 @@ def test_the_first_candidate_that_has_the_number_of_events_will_do(
     )
     settled = Variations(matching(), "tiny", "1")._settled([request], unheard)
     assert settled == [_candidate(request, chosen)] and next(heard) == tries
+
+
+def test_where_a_number_is_named_the_sound_is_as_loud_as_its_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Tensor | None] = []
+    plain = variation.sound
+
+    def heard(*arguments: Any) -> Tensor:
+        given.append(arguments[5])
+        return plain(*arguments)
+
+    monkeypatch.setattr(variation, "sound", heard)
+    model = matching()
+    variations = Variations(model, "tiny", "1")
+
+    def made(prompt: str, **more: Any) -> Tensor:
+        request = GenerationRequest.create(prompt, seconds=0.6, seed=5, model="tiny", **more)
+        (take,) = variations.takes(request, SAMPLING, unheard)
+        return take
+
+    three, some = made("three roars"), made("roars")
+    made("three roars", loop=True)
+    like = given[0]
+    assert like is not None and given[1:] == [None, None]
+    frames = round(0.6 * model.config.mel.sample_rate / model.config.mel.hop)
+    assert like.shape[1] >= frames  # as long as what is heard
+    assert three.shape == some.shape and torch.isfinite(three).all()
 
 
 def test_words_that_are_not_known_give_what_the_nearest_known_ones_give() -> None:
