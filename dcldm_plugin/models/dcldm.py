@@ -68,8 +68,8 @@ class Defaults:
     with a matcher the last. What a request does not give: the language model's temperature, top_k and
     plan_guidance_scale; `plans`, how many plans are drawn for each seed, of which the one that fits the words best
     is kept; `plan_scale`, how far the plan leads the denoiser where that is not as far as the words (`guided`);
-    `counted_candidates`, how many sounds are made at most of a take whose words name a number of events, until one has
-    it; `guidance_every`, for how many steps holds what guidance adds in the first of them, which spares most of
+    `counted_candidates`, how many sounds are made at most of a take whose words name a number above one, until one has
+    so many events ("a single cricket" may go on for long); `guidance_every`, for how many steps holds what guidance adds in the first of them, which spares most of
     its evaluations (https://arxiv.org/abs/2408.11194).
     """
 
@@ -89,7 +89,7 @@ class Defaults:
 
     def fill(self, wish: Sampling, prompt: str = "") -> Sampling:
         """The wish with what it leaves open filled in for a prompt."""
-        candidates = self.counted_candidates if Wishes.of(prompt).number else self.candidates
+        candidates = self.counted_candidates if Wishes.of(prompt).number > 1 else self.candidates
         return Sampling(
             sampler=wish.sampler or self.sampler,
             steps=wish.steps or self.steps,
