@@ -68,9 +68,9 @@ class Defaults:
     with a matcher the last. What a request does not give: the language model's temperature, top_k and
     plan_guidance_scale; `plans`, how many plans are drawn for each seed, of which the one that fits the words best
     is kept; `plan_scale`, how far the plan leads the denoiser where that is not as far as the words (`guided`);
-    `counted_candidates`, how many sounds are made at most of a take whose words name a number above one, until one has
-    so many events ("a single cricket" may go on for long); `guidance_every`, for how many steps holds what guidance adds in the first of them, which spares most of
-    its evaluations (https://arxiv.org/abs/2408.11194).
+    `counted_candidates`, how many sounds are made at most of a take whose words name a number above one, until one
+    has so many events ("a single cricket" may go on for long); `guidance_every`, for how many steps holds what guidance
+    adds in the first of them, which spares most of its evaluations (https://arxiv.org/abs/2408.11194).
     """
 
     sampler: str = "dpm++"
