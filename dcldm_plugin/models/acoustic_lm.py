@@ -248,9 +248,9 @@ def latents(codec: EncodecModel, codes: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def decoded(codec: EncodecModel, codes: Tensor) -> Tensor:
-    """The sounds [batch, samples] of codes [batch, codebooks, frames], at the codec's rate."""
-    return _one_by_one(codec.decoder, latents(codec, codes).transpose(1, 2))[:, 0]
+def decoded(codec: EncodecModel, vectors: Tensor) -> Tensor:
+    """The sounds [batch, samples] of E_t2a [batch, frames, width], at the codec's rate."""
+    return _one_by_one(codec.decoder, vectors.transpose(1, 2))[:, 0]
 
 
 @torch.inference_mode()

@@ -320,7 +320,7 @@ class DualConditionedLatentDiffusion(Staged):
         vectors = acoustic_lm.latents(self.codec, codes)
         if self.config.encoding == "ag":
             return vectors
-        audio = torch.as_tensor(self.codec.decoder(vectors.transpose(1, 2)))[:, 0]
+        audio = acoustic_lm.decoded(self.codec, vectors)
         samples = steps * self.space.ratio * self.config.mel.hop
         return encodings.vae_encoding(self.space, encodings.fitted(audio, samples), self.analysis)
 
@@ -374,17 +374,16 @@ class DualConditionedLatentDiffusion(Staged):
             return self._sample(states, mask, drawn, report, known)
         wishes = Wishes.of(keys[0].text)
         before, shortest = 0 if known is None else known.shape[-1], self.plan_frames(self.config.shortest_steps)
-        judged = [before + shortest // 4, before + shortest // 2, min(before + shortest, frames)]
-        if wishes.number:
-            judged[-1] = frames
+        end = frames if wishes.number else min(before + shortest, frames)
+        judged = [before + shortest // 4, before + shortest // 2, end]
 
         def fitting(codes: Tensor) -> Tensor:
             assert self.matcher is not None
-            fit = self.matcher.of_plans(acoustic_lm.latents(self.codec, codes), states, mask)
-            last = codes.shape[-1] >= judged[-1]
+            vectors, last = acoustic_lm.latents(self.codec, codes), codes.shape[-1] >= end
+            fit = self.matcher.of_plans(vectors, states, mask)
             if last and wishes != Wishes():
                 rate = self.codec.config.sampling_rate
-                sounds = acoustic_lm.decoded(self.codec, codes)[:, : -round(EDGE_SECONDS * rate)]
+                sounds = acoustic_lm.decoded(self.codec, vectors)[:, : -round(EDGE_SECONDS * rate)]
                 fit = fit + wishes.met(sounds, rate)
             fit = fit.view(len(keys), -1)
             left = fit.shape[1]

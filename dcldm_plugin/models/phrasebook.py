@@ -34,7 +34,14 @@ WEIGHED = (
     "distant|distance|faraway|far", "near|nearby|close", SMALL, BIG,
     "soft|gentle|quiet|softly|gently|quietly", "loud|heavy|strong|loudly|heavily|strongly", "rising|up", "falling|down",
 )  # fmt: skip
-QUALITIES = tuple(re.compile(rf"\b(?:{words})\b", re.IGNORECASE) for words in (*KEPT, *WEIGHED))
+
+
+def any_of(words: str) -> re.Pattern[str]:
+    """Finds one of several words, which | parts, wherever it stands by itself."""
+    return re.compile(rf"\b(?:{words})\b", re.IGNORECASE)
+
+
+QUALITIES = tuple(any_of(words) for words in (*KEPT, *WEIGHED))
 COST, SLACK = 0.04, 0.15  # SLACK: how much less near a phrase may be for the sake of its qualities
 COMMON = 0.02  # what a phrase gains in cosine where e times as many sounds were learned by it: of those it is surer
 AT_ONCE = 64
@@ -106,6 +113,10 @@ class Phrasebook(nn.Module):
     def _lines(self) -> list[str]:
         return bytes(self.text.cpu().numpy()).decode().split("\n")
 
+    def _meant(self) -> list[str]:
+        """The caption that each line stands for: its own, or that of other words."""
+        return [line.split("\t")[-1] for line in self._lines()]
+
     def check(self) -> None:
         """Raises `ValueError` where there are not as many lines as vectors, or none."""
         if not len(self.vectors) or len(self._lines()) != len(self.vectors):
@@ -120,17 +131,17 @@ class Phrasebook(nn.Module):
         whole, apart = fits[0], min(fits[1:], default=-1.0)
         if max(whole, apart) < STRANGE:
             return prompt
-        lines = self._lines()
-        known = [lines[place].split("\t")[-1] for place in places]
+        meant = self._meant()
         if whole >= apart:
-            return prompt if whole >= SAME and known[0] == lines[places[0]] else known[0]
-        known = known[1:]
-        return known[0] + "".join(f" {joint or 'and'} {each}" for joint, each in zip(joints, known[1:], strict=True))
+            known = meant[places[0]]
+            return prompt if whole >= SAME and known == self._lines()[places[0]] else known
+        first, *others = (meant[place] for place in places[1:])
+        return first + "".join(f" {joint or 'and'} {each}" for joint, each in zip(joints, others, strict=True))
 
     def _nearest(self, texts: Sequence[str], states: Tensor) -> tuple[list[float], list[int]]:
         """Cosines and places of the nearest phrases to texts with mean states [n, width]; -1 where none will do."""
         if self._qualities is None:
-            self._qualities = _qualities([line.split("\t")[-1] for line in self._lines()]).to(states.device)
+            self._qualities = _qualities(self._meant()).to(states.device)
         known = functional.normalize(self.vectors.float(), dim=1)
         cosines = functional.normalize(states.float(), dim=1) @ known.T
         wanted, nearest = _qualities(texts).to(states.device), cosines.amax(1, keepdim=True)

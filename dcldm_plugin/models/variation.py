@@ -146,6 +146,8 @@ class Variations:
         at_once = 1 if wishes.number else count
         for start in range(0, count, at_once):
             undecided = {_name(take): take for take in takes if self._choice(take) is None}.values()
+            if not undecided:
+                break
             numbers = range(start, start + at_once)
             tried = [(take, _candidate(take, number)) for take in undecided for number in numbers]
             part = within(report, start / count, (start + at_once) / count)
@@ -162,8 +164,6 @@ class Variations:
     ) -> Iterator[tuple[float, bool]]:
         """Of takes that differ in nothing but their seeds: how well each fits its words, and whether it has the number
         of events that they name."""
-        if not takes:
-            return
         self._prefetch(takes, report)
         (states, mask), rate = self.model.read([takes[0].prompt.text]), self.model.config.mel.sample_rate
         assert self.model.matcher is not None
@@ -255,13 +255,13 @@ class Variations:
         return spliced(old, new * min(1.0, CEILING / max(peak, 1e-9)), start, end, round(FADE_SECONDS * rate))
 
     def _sound(self, take: GenerationRequest, z: Tensor, report: Report) -> Tensor:
-        """The waveform of a take's latent. Where a number of events is named, it gets the course of levels of the plan,
-        which has that number more often: what is denoised has echoes and wavers."""
-        like = None
-        if Wishes.of(take.prompt.text).number and self.model.has_plan and not take.loop:
+        """The waveform of a take's latent. Where a number of events is named, it gets the course of levels of the plan
+        that it was told, E_t2a, which has that number more often: what is denoised has echoes and wavers."""
+        like, model = None, self.model
+        if Wishes.of(take.prompt.text).number and model.has_plan and model.config.encoding == "ag" and not take.loop:
             branches = self.branches(take, self.steps(take), unheard)
             if len(branches) == 1:
-                like = self.model.analysis(acoustic_lm.decoded(self.model.codec, branches[0].codes[None]))
+                like = model.analysis(acoustic_lm.decoded(model.codec, branches[0].plan))
         return sound(self.model, z, take.seconds, take.loop, report, like)
 
     # What a take is made of

@@ -6,24 +6,19 @@ fit the words the one is kept that does as they say.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dcldm_plugin.models.phrasebook import BIG, FAST, HIGH, LOW, NUMBERS, SLOW, SMALL
+from dcldm_plugin.models.phrasebook import BIG, FAST, HIGH, LOW, NUMBERS, SLOW, SMALL, any_of
 
 MOST_AMISS = 3.0  # events; beyond that one plan is as wrong as another
 
 
-def _of(words: str) -> re.Pattern[str]:
-    return re.compile(rf"\b(?:{words})\b", re.IGNORECASE)
-
-
-COUNTS = tuple(_of(words) for words in NUMBERS)  # one, two, …
-SLOWER, FASTER, LOWER, HIGHER = _of(SLOW), _of(FAST), _of(f"{LOW}|{BIG}"), _of(f"{HIGH}|{SMALL}")
+COUNTS = tuple(map(any_of, NUMBERS))  # one, two, …
+SLOWER, FASTER, LOWER, HIGHER = map(any_of, (SLOW, FAST, f"{LOW}|{BIG}", f"{HIGH}|{SMALL}"))
 
 
 @dataclass(frozen=True, slots=True)

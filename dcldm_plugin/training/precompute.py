@@ -24,7 +24,7 @@ from dcldm_plugin.models import acoustic_lm
 from dcldm_plugin.models.dcldm import EMPTY_SEED, DualConditionedLatentDiffusion
 from dcldm_plugin.models.encodings import side_by_side
 from dcldm_plugin.training.manifest import Complain
-from dcldm_plugin.training.shards import Shards
+from dcldm_plugin.training.shards import Shards, stacked
 from dcldm_plugin.training.sound_files import Clip, read_clip
 from dcldm_plugin.types import unheard
 
@@ -98,10 +98,10 @@ class EncodedSet:
         lengths = self._texts.stacked("length", keys)
         longest = int(lengths.max())
         states = [
-            functional.pad(row[:longest].float(), (0, 0, 0, max(0, longest - len(row))))
+            functional.pad(row[:longest], (0, 0, 0, max(0, longest - len(row))))
             for row in self._texts.rows("states", keys)
         ]
-        return torch.stack(states), torch.arange(longest)[None] < lengths[:, None]
+        return stacked(states).float(), torch.arange(longest)[None] < lengths[:, None]
 
 
 def text_key(caption: str) -> str:

@@ -78,8 +78,13 @@ class Shards:
 
     def stacked(self, name: str, keys: Sequence[str]) -> Tensor:
         """The rows of some keys as one tensor [keys, …]."""
-        with torch.autocast("cpu", enabled=False):  # which stacks no half floats
-            return torch.stack(self.rows(name, keys))
+        return stacked(self.rows(name, keys))
+
+
+def stacked(rows: Sequence[Tensor]) -> Tensor:
+    """`torch.stack`, also of half floats in a run of mixed precision, whose autocast stacks none on a CPU."""
+    with torch.autocast("cpu", enabled=False):
+        return torch.stack(list(rows))
 
 
 def _metadata(file: Any) -> dict[str, str]:

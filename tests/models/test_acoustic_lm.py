@@ -275,7 +275,7 @@ def test_draws_follow_the_distribution() -> None:
     assert not draw(wide, uniform, top_k=1).any()
 
 
-def small_codec() -> EncodecModel:
+def test_codes_and_latents_of_a_codec() -> None:
     torch.manual_seed(0)
     config = EncodecConfig(
         sampling_rate=16_000,
@@ -291,14 +291,9 @@ def small_codec() -> EncodecModel:
     )
     codec = EncodecModel(config)
     codec.train(False)
-    for layer in codec.quantizer.layers:
-        torch.nn.init.normal_(cast(EncodecEuclideanCodebook, layer.codebook).embed)
-    return codec
-
-
-def test_codes_and_latents_of_a_codec() -> None:
-    codec = small_codec()
     books = [cast(EncodecEuclideanCodebook, layer.codebook).embed for layer in codec.quantizer.layers]
+    for book in books:
+        torch.nn.init.normal_(book)
     audio = torch.randn(2, 1, 16_000)
     codes = encode(codec, audio)
     assert codes.shape == (2, len(books), 50)
@@ -309,5 +304,5 @@ def test_codes_and_latents_of_a_codec() -> None:
     with torch.inference_mode():  # the codec's own ways to the same
         own: Any = codec
         assert torch.equal(codes, own.encode(audio, bandwidth=2.2).audio_codes[0])
-        audio = own.decode(codes.unsqueeze(0), [None]).audio_values
-        torch.testing.assert_close(decoded(codec, codes), audio[:, 0])
+        heard = own.decode(codes.unsqueeze(0), [None]).audio_values
+        torch.testing.assert_close(decoded(codec, summed), heard[:, 0])

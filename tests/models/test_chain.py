@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
@@ -39,7 +40,7 @@ from dcldm_plugin.models.transformer import DualTransformer, TransformerConfig
 from dcldm_plugin.models.unet import DualUNet
 from dcldm_plugin.models.variation import Variations, _candidate
 from dcldm_plugin.models.wishes import Wishes
-from dcldm_plugin.types import Control, GenerationRequest, Parent, Sampling, Seeds, unheard
+from dcldm_plugin.types import AudioSource, Control, GenerationRequest, Parent, Sampling, Seeds, unheard
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -418,16 +419,15 @@ def test_of_the_plans_that_fit_the_one_that_does_as_words_say_is_kept(monkeypatc
         return float(2.0 ** np.abs(sound[:20]).mean())
 
     monkeypatch.setattr(events, "pitch_hz", pitch)
-    monkeypatch.setattr(acoustic_lm, "decoded", lambda _, codes: codes.float().flatten(1).repeat(1, 100))
+    monkeypatch.setattr(acoustic_lm, "decoded", lambda _, vectors: vectors.flatten(1).repeat(1, 100))
     model, seeds = matching(plans=8), list(range(12))
     monkeypatch.setattr(model, "read_as", lambda _: "a bell")  # all else is the same
     frames = model.plan_frames(8)
 
     def heights(prompt: str) -> Tensor:
         model.forget_plans()
-        return torch.tensor(
-            [pitch(codes.flatten().numpy(), 1) for codes in model.plans(prompt, frames, seeds, Heard())]
-        ).log2()
+        vectors = acoustic_lm.latents(model.codec, model.plans(prompt, frames, seeds, Heard()))
+        return torch.tensor([pitch(each.flatten().numpy(), 1) for each in vectors]).log2()
 
     low, plain, high = (heights(prompt) for prompt in ("a deep bell", "a bell", "a tiny bell"))
     assert (low <= plain + 1.0).all() and (plain <= high + 1.0).all()  # but for what the fit weighs beside it
@@ -515,6 +515,32 @@ def test_where_a_number_is_named_the_sound_is_as_loud_as_its_plan(monkeypatch: p
     frames = round(0.6 * model.config.mel.sample_rate / model.config.mel.hop)
     assert like.shape[1] >= frames  # as long as what is heard
     assert three.shape == some.shape and torch.isfinite(three).all()
+
+
+def test_a_number_does_not_take_a_sound_away_from_what_it_is_like(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "reference.wav"
+    soundfile.write(path, 0.3 * np.random.default_rng(0).standard_normal(16_000), 16_000)
+    source = AudioSource(str(path), variation.file_hash(path))
+    given: list[Tensor] = []
+    plain = variation.sound
+
+    def heard(*arguments: Any) -> Tensor:
+        given.append(arguments[5])
+        return plain(*arguments)
+
+    monkeypatch.setattr(variation, "sound", heard)
+    model = matching()
+    variations = Variations(model, "tiny", "1")
+    for amount in (0.0, 0.7, 1.0):
+        control = Control("like", amount=amount, audio=source)
+        request = replace(GenerationRequest.create("three roars", seconds=0.6, seed=5, model="tiny"), control=control)
+        list(variations.takes(request, SAMPLING, unheard))
+        (branch,) = variations.branches(request, variations.steps(request), unheard)
+        told = model.analysis(acoustic_lm.decoded(model.codec, branch.plan))
+        assert torch.allclose(given[-1], told)
+    assert not torch.allclose(given[0], given[1]) and not torch.allclose(given[1], given[2])
 
 
 def test_words_that_are_not_known_give_what_the_nearest_known_ones_give() -> None:
