@@ -22,7 +22,7 @@ MOST_PHRASES, MOST_CHARACTERS = 20_000, 300  # phrases, and characters of one
 MOST_PARTS = 4  # of a prompt; with more it is read as a whole
 JOINT = r"\s+(and|then|followed by)\s+"  # of captions, see `training.compose`; "with" may also name a tool
 BREAKS = re.compile(rf",?{JOINT}|\s*(,)\s*")  # of prompts
-SAME, STRANGE = 0.999, 0.4  # cosines: the same words; words that nothing known is near to
+SAME, NONE = 0.999, -1.0  # cosines: the same words; no phrase that would do
 # What is to stay in a reading, by its words. How many, how fast and how high must: else the prompt is not read as
 # anything. Each other quality that only one of the two has costs a cosine of `COST`.
 NUMBERS = ("one|once|single", "two|twice", "three", "four", "five", "six", "seven", "eight")
@@ -123,13 +123,14 @@ class Phrasebook(nn.Module):
             raise ValueError("the phrasebook has other words than vectors")
 
     def read(self, prompt: str, encode: Encode) -> str:
-        """The words that a prompt is read as; its own where they are known, or nothing known is near."""
+        """The words that a prompt is read as, however far they are: of words that mean nothing to it a model makes next to
+        no sound. Its own where they are known, or no phrase says how many, how fast and how high."""
         pieces = BREAKS.split(prompt)
         parts, joints = [part.strip() for part in pieces[::3]], pieces[1::3]
         texts = [prompt, *parts] if 1 < len(parts) <= MOST_PARTS and all(parts) else [prompt]
         fits, places = self._nearest(texts, encode(texts))
-        whole, apart = fits[0], min(fits[1:], default=-1.0)
-        if max(whole, apart) < STRANGE:
+        whole, apart = fits[0], min(fits[1:], default=NONE)
+        if max(whole, apart) == NONE:
             return prompt
         meant = self._meant()
         if whole >= apart:
@@ -139,7 +140,7 @@ class Phrasebook(nn.Module):
         return first + "".join(f" {joint or 'and'} {each}" for joint, each in zip(joints, others, strict=True))
 
     def _nearest(self, texts: Sequence[str], states: Tensor) -> tuple[list[float], list[int]]:
-        """Cosines and places of the nearest phrases to texts with mean states [n, width]; -1 where none will do."""
+        """Cosines and places of the nearest phrases to texts with mean states [n, width]; `NONE` where none will do."""
         if self._qualities is None:
             self._qualities = _qualities(self._meant()).to(states.device)
         known = functional.normalize(self.vectors.float(), dim=1)
@@ -151,7 +152,7 @@ class Phrasebook(nn.Module):
         fit = fit.masked_fill(lost | (cosines < nearest - SLACK), -torch.inf)
         fit = fit.masked_fill(cosines >= torch.clamp(nearest, min=SAME), torch.inf)  # what is known stays
         places = fit.argmax(1)
-        found = torch.where(fit.amax(1) > -torch.inf, cosines.gather(1, places[:, None])[:, 0], -1.0)
+        found = torch.where(fit.amax(1) > -torch.inf, cosines.gather(1, places[:, None])[:, 0], NONE)
         return found.tolist(), places.tolist()
 
 

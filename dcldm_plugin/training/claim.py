@@ -7,7 +7,7 @@ The same base, data and number of steps for four arms, each with several seeds:
     dual-ag     both, E_t2a                     (section 2.2)
     dual-agvae  both, E'_t2a                    (section 2.4)
 
-Each arm's denoiser is drawn anew, of the base's kind and size; codec, language model, VAE and vocoder are the base's.
+Each arm's denoiser is drawn anew, of the base's kind and size; all other parts are the base's.
 One in ten sounds is told neither, which guidance needs; nothing else is dropped or disturbed. Then each renders a test
 list (CSV, columns path and prompt), and is measured by FD and KL in the judge's space, and by the paper's metrics
 where their weights are.
@@ -121,10 +121,10 @@ def fresh_arm(base: Base, arm: Arm, seed: int) -> Base:
     made = replace(sizes, denoiser=denoiser, chain=replace(sizes.chain, encoding=arm.encoding))
     torch.manual_seed(seed)
     whole = checkpoint.build(made, chain.text)
-    for name in ("plan_model", "codec", "space"):
-        getattr(whole, name).load_state_dict(getattr(chain, name).state_dict())
-    if isinstance(chain.vocoder, nn.Module) and isinstance(whole.vocoder, nn.Module):
-        whole.vocoder.load_state_dict(chain.vocoder.state_dict())
+    for name in ("plan_model", "codec", "space", "vocoder", "matcher", "phrasebook"):
+        learned, drawn = getattr(chain, name), getattr(whole, name)
+        if isinstance(learned, nn.Module) and isinstance(drawn, nn.Module):
+            drawn.load_state_dict(learned.state_dict())
     whole.empty_plan.copy_(chain.empty_plan)
     return replace(base, chain=whole, sizes=made)
 

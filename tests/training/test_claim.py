@@ -9,7 +9,7 @@ import torch
 
 from dcldm_plugin.models import checkpoint
 from dcldm_plugin.models.denoiser import Conditions
-from dcldm_plugin.training.base import Base
+from dcldm_plugin.training.base import BUILTIN_FOLDER, Base
 from dcldm_plugin.training.claim import ARMS, Told, as_told, fresh_arm, main, means
 
 
@@ -57,6 +57,14 @@ def test_arms_share_all_but_the_denoiser(tiny_model: Path) -> None:
     assert by_vae.chain.denoiser.config.plan_width == 8  # channels by bands of its latent
     assert isinstance(as_told(one.chain, ARMS["text"]).denoiser, Told)
     assert not isinstance(as_told(other.chain, ARMS["dual-ag"]).denoiser, Told)
+
+
+def test_plans_are_chosen_and_prompts_read_as_by_the_base() -> None:
+    chain, version, sizes = checkpoint.read_all(BUILTIN_FOLDER)
+    arm = fresh_arm(Base("builtin", chain, version, "CC-BY-SA-4.0", True, sizes), ARMS["text"], 0)
+    for part in ("matcher", "phrasebook"):
+        own, drawn = (getattr(each, part).state_dict() for each in (chain, arm.chain))
+        assert own and all(torch.equal(own[name], drawn[name]) for name in own)
 
 
 def test_means_say_how_far_seeds_are_apart() -> None:
