@@ -123,8 +123,8 @@ class Phrasebook(nn.Module):
             raise ValueError("the phrasebook has other words than vectors")
 
     def read(self, prompt: str, encode: Encode) -> str:
-        """The words that a prompt is read as, however far they are: of words that mean nothing to it a model makes next to
-        no sound. Its own where they are known, or no phrase says how many, how fast and how high."""
+        """The words that a prompt is read as, however far they are: of words that mean nothing to it a model makes
+        next to no sound. Its own where they are known, or no phrase says how many, how fast and how high."""
         pieces = BREAKS.split(prompt)
         parts, joints = [part.strip() for part in pieces[::3]], pieces[1::3]
         texts = [prompt, *parts] if 1 < len(parts) <= MOST_PARTS and all(parts) else [prompt]
