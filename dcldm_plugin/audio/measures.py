@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 FRAME_SECONDS = 0.02
 WINDOW = 1024
-FLOOR_DB = -60.0  # below the loudest band of a sound; what is quieter is not compared
+FLOOR_DB = -60.0  # below the loudest band; what is quieter is not compared
 BANDS = 40
 
 Samples = NDArray[np.floating[Any]]
@@ -37,6 +37,10 @@ def envelope_correlation(one: Samples, other: Samples, sample_rate: int) -> floa
 
 def spectrum(samples: Samples, sample_rate: int, hop: int = WINDOW // 2) -> NDArray[np.float64]:
     """Levels in dB [frames, 40 bands of equal width on a logarithmic scale], floored at 60 dB down."""
+    return _floored(_bands(samples, sample_rate, hop))
+
+
+def _bands(samples: Samples, sample_rate: int, hop: int) -> NDArray[np.float64]:
     padded = np.pad(np.asarray(samples, dtype=np.float64), (0, max(0, WINDOW - len(samples))))
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::hop]
     power = np.abs(np.fft.rfft(frames * np.hanning(WINDOW), axis=1)) ** 2
@@ -44,14 +48,18 @@ def spectrum(samples: Samples, sample_rate: int, hop: int = WINDOW // 2) -> NDAr
     first = np.minimum(np.floor(edges[:-1]).astype(int), power.shape[1] - 1)
     last = np.maximum(first + 1, np.ceil(edges[1:]).astype(int))
     bands = np.stack([power[:, low:high].mean(axis=1) for low, high in zip(first, last, strict=True)], axis=1)
-    return _floored(10.0 * np.log10(bands + 1e-12))
+    levels: NDArray[np.float64] = 10.0 * np.log10(bands + 1e-12)
+    return levels
 
 
 def spectral_distance(one: Samples, other: Samples, sample_rate: int) -> float:
-    """Root mean square of the difference of the two spectra over time and bands, in dB."""
-    a, b = spectrum(one, sample_rate), spectrum(other, sample_rate)
-    count = min(len(a), len(b))
-    return float(np.sqrt(((a[:count] - b[:count]) ** 2).mean()))
+    """Root mean square of the difference of the two spectra over time and bands, in dB.
+
+    Both have the floor of the louder: else what is silent in both would count by as much as one is louder.
+    """
+    a, b = (_bands(each, sample_rate, WINDOW // 2) for each in (one, other))
+    count, peak = min(len(a), len(b)), max(a.max(), b.max())
+    return float(np.sqrt(((_floored(a[:count], peak) - _floored(b[:count], peak)) ** 2).mean()))
 
 
 def onsets(samples: Samples, sample_rate: int, rise_db: float = 12.0) -> list[float]:
@@ -64,6 +72,17 @@ def onsets(samples: Samples, sample_rate: int, rise_db: float = 12.0) -> list[fl
         if not found or second - found[-1] > 0.25:
             found.append(second)
     return found
+
+
+def rises(samples: Samples, sample_rate: int, second: float, within: float, rise_db: float = 6.0) -> bool:
+    """Whether the level rises by at least `rise_db` in 60 ms, no further than `within` seconds from a time.
+
+    It takes less than `onsets` does, so that what is just an onset in one sound is not lost in another that has it a
+    little softer.
+    """
+    level = envelope(samples, sample_rate)
+    rise, at, near = level[3:] - level[:-3], round(second / FRAME_SECONDS) - 3, round(within / FRAME_SECONDS)
+    return bool(rise[max(0, at - near) : at + near + 1].max(initial=0.0) >= rise_db)
 
 
 def flux(samples: Samples, sample_rate: int) -> NDArray[np.float64]:
@@ -95,6 +114,6 @@ def largest_repetition(samples: Samples, window: int) -> float:
     return largest
 
 
-def _floored(levels: NDArray[np.float64]) -> NDArray[np.float64]:
-    floored: NDArray[np.float64] = np.maximum(levels, levels.max() + FLOOR_DB)
+def _floored(levels: NDArray[np.float64], peak: float | None = None) -> NDArray[np.float64]:
+    floored: NDArray[np.float64] = np.maximum(levels, (levels.max() if peak is None else peak) + FLOOR_DB)
     return floored

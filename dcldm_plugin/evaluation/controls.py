@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from dcldm_plugin.audio import measures
 from dcldm_plugin.backends.base import Backend
+from dcldm_plugin.backends.dcldm import DcldmBackend
 from dcldm_plugin.evaluation.embedding import Embedding
 from dcldm_plugin.evaluation.judge import Judge, read_prompts
 from dcldm_plugin.evaluation.recognition import mean_distance
+from dcldm_plugin.models import acoustic_lm
 from dcldm_plugin.types import AudioSource, Control, GenerationRequest, Kind, Parent, Sampling, Seeds, unheard
 from dcldm_plugin.variations import audio_source
 
@@ -51,7 +53,8 @@ PROMISES = {
     "like timing": "the envelope follows the reference more, the more it weighs (correlation at 1)",
     "like material": "the prompt's kind is likelier than that of the reference (difference of logits)",
     "repair": "equal outside, no step at the joins that the clip has not itself (share that is new)",
-    "purify": "likelier to be the prompt's kind than the noisy source, and aligned (correlation)",
+    "purify": "AudioGen's sound of the plan: then likelier to be the prompt's kind, and aligned (correlation)",
+    "purify noise": "the same of a sound under noise",
     "morph": "each step is further from one end and nearer to the other (dB between the ends)",
     "loop": f"{TURNS} turns: the flux at the seam is within the clip's own (share of the largest)",
     "length": "exact where shorter; where longer no part comes twice (largest correlation)",
@@ -97,6 +100,15 @@ class _Lab:
 
     def after(self, request: GenerationRequest, kind: Kind, audio: AudioSource, amount: float) -> Samples:
         return self.take(replace(request, control=Control(kind, amount=amount, audio=audio)))
+
+    def plan_heard(self, request: GenerationRequest) -> Samples | None:
+        """A take's plan as the codec makes sound of it, as AudioGen does; None where a model has no plan."""
+        if not isinstance(self.backend, DcldmBackend) or not self.backend.model.has_plan:
+            return None
+        variations, codec = self.backend.variations, self.backend.model.codec
+        (branch,) = variations.branches(request, variations.steps(request), unheard)
+        heard = acoustic_lm.decoded(codec, acoustic_lm.latents(codec, branch.codes[None]))[0]
+        return np.asarray(heard.cpu(), np.float32)[: round(self.seconds * self.rate)]
 
     def written(self, name: str, samples: Samples) -> AudioSource:
         path = self.folder / f"{name}.wav"
@@ -155,8 +167,7 @@ def _one_prompt(lab: _Lab, kind: str, other_kind: str, found: Found) -> None:
     found["retexture"].append((np.array_equal(parent, surfaces[0]) and far == sorted(far), far[-1]))
     onsets = measures.onsets(parent, lab.rate)
     if kind in IMPULSIVE and onsets:
-        there = measures.onsets(surfaces[2], lab.rate)
-        near = [any(abs(onset - each) <= ONSET_SECONDS for each in there) for onset in onsets]
+        near = [measures.rises(surfaces[2], lab.rate, onset, ONSET_SECONDS) for onset in onsets]
         found["retexture onsets"].append((all(near), float(np.mean(near))))
     half = round(lab.seconds / 2 * lab.rate)
     changed = lab.vary("rearrange", request, start=lab.seconds / 2)
@@ -195,10 +206,13 @@ def _one_prompt(lab: _Lab, kind: str, other_kind: str, found: Found) -> None:
         (outside and joins <= max(own, float(steps[a + edge : b - edge].max())), (b - a) / len(parent))
     )
     noise = np.random.default_rng(0).standard_normal(len(parent)).astype(np.float32)
-    rough = np.asarray(parent + 0.5 * parent.std() * noise, np.float32)
-    clean = lab.after(replace(request, seeds=(Seeds(NEW, NEW),)), "purify", lab.written("rough", rough), 0.5)
-    aligned = lab.alike(parent, clean)
-    found["purify"].append((lab.logit(clean, kind) > lab.logit(rough, kind) and aligned > 0.5, aligned))
+    noisy = np.asarray(parent + 0.5 * parent.std() * noise, np.float32)
+    heard = lab.plan_heard(request)
+    for name, rough, timing in (("purify", heard, heard), ("purify noise", noisy, parent)):
+        if rough is not None and timing is not None:
+            clean = lab.after(replace(request, seeds=(Seeds(NEW, NEW),)), "purify", lab.written("rough", rough), 0.5)
+            aligned = lab.alike(timing, clean)
+            found[name].append((lab.logit(clean, kind) > lab.logit(rough, kind) and aligned > 0.5, aligned))
 
     # 5. Shapes.
     loop = lab.take(replace(request, loop=True))
