@@ -218,7 +218,7 @@ class Control:
     purify        the sound `audio`, or the parent, taken `amount` of the way back into noise and denoised
                   under the prompt.
     morph         `amount` of the way from the first parent to the second.
-    more          somewhere between the parents; `amount` is how much of the noise is new.
+    more          somewhere between the parents; the greater `amount`, the less it is bound to them.
     """
 
     kind: Kind

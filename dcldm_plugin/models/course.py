@@ -128,14 +128,6 @@ def between(first: Tensor, second: Tensor, position: float) -> Tensor:
     return (math.sin((1.0 - position) * angle) * first + math.sin(position * angle) * second) / math.sin(angle)
 
 
-def mixed(noises: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-    """A weighted sum of noises, brought back to the deviation that it had."""
-    if len(noises) == 1:
-        return noises[0]
-    total = sum((weight * noise for weight, noise in zip(weights, noises, strict=True)), torch.zeros_like(noises[0]))
-    return total * (noises[0].std() / total.std())
-
-
 def widened(centre: Tensor, side: Tensor, width: float) -> Tensor:
     """Two noises [2, …] of one [1, …] and another: equal at width 0, independent at 1."""
     angle = width * math.pi / 4.0

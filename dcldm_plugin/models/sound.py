@@ -40,17 +40,24 @@ def sound(
 
 
 def _line(model: DualConditionedLatentDiffusion, z: Tensor, like: Tensor | None) -> Tensor:
-    longest = model.config.longest_steps
+    longest, log_mel = model.config.longest_steps, as_loud(shown(model, z), like)
     if z.shape[2] <= longest:
-        return model.vocoder(as_loud(model.space.decode(z), like))
-    ratio, mel = model.space.ratio, model.config.mel
+        return model.vocoder(log_mel)
+    mel = model.config.mel
+    return vocoded(model, log_mel, longest * model.space.ratio, round(OVERLAP_SECONDS * mel.sample_rate / mel.hop))
+
+
+def shown(model: DualConditionedLatentDiffusion, z: Tensor) -> Tensor:
+    """The log-mel [n, frames, mels] of latents [n, channels, steps, bands], a piece at a time where they are long."""
+    longest, ratio = model.config.longest_steps, model.space.ratio
+    if z.shape[2] <= longest:
+        return model.space.decode(z)
     pieces = []
     for start in range(0, z.shape[2], longest):
         first = max(0, start - MARGIN_STEPS)
         decoded = model.space.decode(z[:, :, first : start + longest + MARGIN_STEPS])
         pieces.append(decoded[:, (start - first) * ratio : (start - first + longest) * ratio])
-    log_mel = as_loud(torch.cat(pieces, dim=1), like)
-    return vocoded(model, log_mel, longest * ratio, round(OVERLAP_SECONDS * mel.sample_rate / mel.hop))
+    return torch.cat(pieces, dim=1)
 
 
 def as_loud(log_mel: Tensor, like: Tensor | None) -> Tensor:

@@ -25,18 +25,21 @@ from dcldm_plugin.audio.finish import level_of
 from dcldm_plugin.audio.settings import FinishSettings
 from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.models import acoustic_lm, encodings
-from dcldm_plugin.models.course import Course, Known, between, mixed, widened
+from dcldm_plugin.models.course import Course, Known, between, widened
 from dcldm_plugin.models.dcldm import EMPTY_SEED, DualConditionedLatentDiffusion, further, within
 from dcldm_plugin.models.denoiser import Conditions
 from dcldm_plugin.models.device import render_in_batches
 from dcldm_plugin.models.joins import spliced
-from dcldm_plugin.models.sound import sound
+from dcldm_plugin.models.sound import shown, sound
 from dcldm_plugin.models.wishes import Wishes
 from dcldm_plugin.types import AudioSource, Control, GenerationRequest, Level, Report, Sampling, Seeds, unheard
 
 FADE_SECONDS = 0.02
 BEFORE_CHANGE_SECONDS = 0.1  # a new plan's first event may begin this early
 KEPT = 16  # latents of takes, a few hundred KB each
+# How far back in noise a mix of clips is taken, half of the way from one to the other, and at least between favourites.
+# The first makes one sound of two, and moves with the position; the second is what takes differ by.
+MORPH_T0, MORE_T0 = 0.35, 0.6
 CEILING = 10.0 ** (-1.2 / 20.0)  # of what is new in a part, a little below what finishing allows
 # What else is drawn from a seed, apart from what it draws by itself.
 SIDE, CHOICE, CANDIDATE, CHUNK = 1, 2, 100, 1000
@@ -292,7 +295,7 @@ class Variations:
     def noise(self, take: GenerationRequest, steps: int, width: float) -> Tensor:
         """z_T [1 or 2, channels, steps, bands]: two of one plan for a stereo width above 0."""
         control = take.control
-        if control is None or control.kind in {"regenerate", "like", "purify"}:
+        if control is None or control.kind in {"regenerate", "like", "purify", "more"}:
             return self._fresh(take.seeds[0].texture, steps, width)
         old = [self.noise(parent.request, steps, width) for parent in control.parents]
         if control.kind == "rearrange":
@@ -302,7 +305,7 @@ class Variations:
         new = self._fresh(take.seeds[0].texture, steps, width)
         if control.kind == "repair":
             return torch.where(self._kept(take, steps).to(new.device)[:, None], old[0], new)
-        return between(mixed(old, _weights(take, control)), new, control.amount)
+        return between(old[0], new, control.amount)
 
     def _fresh(self, seed: int, steps: int, width: float) -> Tensor:
         centre = self.model.noise(steps, seed)
@@ -319,7 +322,7 @@ class Variations:
         if control.audio is not None:
             return [self._like(text, seed, control, steps, report)]
         old = [self.branches(parent.request, steps, report) for parent in control.parents]
-        weights = [1.0 - control.amount, control.amount] if control.kind == "morph" else _weights(take, control)
+        weights = _weights(take, control)
         kept = [
             replace(branch, weight=weight * branch.weight, text=_spoken(take, branch))
             for weight, branches in zip(weights, old, strict=True)
@@ -425,15 +428,41 @@ class Variations:
     def _source(
         self, take: GenerationRequest, steps: int, channels: int, report: Report
     ) -> tuple[Tensor | None, float]:
-        """The latent that a take, or the one that it is a variation of, was purified from, and how far back."""
+        """The latent [channels of sound, channels, steps, bands] that a take starts from, if it does not from noise
+        alone, and how far back in noise that is."""
         control = take.control
-        if control is not None and control.kind in {"retexture", "repair", "rearrange"}:
-            return self._source(control.parents[0].request, steps, channels, report)
-        if control is None or control.kind != "purify":
+        if control is None:
+            return None, 1.0
+        if control.kind in {"retexture", "repair"}:
+            source, t0 = self._source(control.parents[0].request, steps, channels, report)
+            return source, max(t0, control.amount) if control.kind == "retexture" else t0
+        if control.kind == "morph":
+            return self._mix(take, steps, channels, report), MORPH_T0 * 4.0 * control.amount * (1.0 - control.amount)
+        if control.kind == "more":
+            return self._mix(take, steps, channels, report), MORE_T0 + (1.0 - MORE_T0) * control.amount
+        if control.kind != "purify":
             return None, 1.0
         audio = self._audio_of(control, steps, report).to(self.model.placement.device)
         z = encodings.latent(self.model.space, audio, self.model.analysis)[:, :, :steps]
         return (z if len(z) == channels else z[:1].expand(channels, -1, -1, -1)), control.amount
+
+    def _mix(self, take: GenerationRequest, steps: int, channels: int, report: Report) -> Tensor:
+        """The latent of a take's parents in one, as long as it is: the mean of the roots of their amplitudes.
+
+        Of the amplitudes themselves it would be a cross-fade, of their logarithms silence where one of them is silent.
+        """
+        control, frames = take.control, steps * self.model.space.ratio
+        assert control is not None
+        latents = [self.latent(parent.request, report) for parent in control.parents]
+        weighed = [pair for pair in zip(latents, _weights(take, control), strict=True) if pair[1] > 0.0]
+        if len(weighed) == 1 and weighed[0][0].shape[::2] == (channels, steps):  # bit by bit
+            return weighed[0][0]
+        total = torch.zeros((), device=self.model.placement.device)
+        for z, weight in weighed:
+            roots = (0.5 * shown(self.model, z)).exp()
+            roots = functional.pad(roots[:, :frames], (0, 0, 0, max(0, frames - roots.shape[1])))
+            total = total + weight * (roots if len(roots) == channels else roots.mean(0, keepdim=True))
+        return self.model.space.encode(2.0 * total.clamp(min=1e-9).log()).expand(channels, -1, -1, -1)
 
 
 def check_versions(request: GenerationRequest, version: str) -> None:
@@ -502,7 +531,9 @@ def _changed(control: Control, seconds: float) -> tuple[float, float]:
 
 
 def _weights(take: GenerationRequest, control: Control) -> list[float]:
-    """One number a parent, together 1; a take's texture seed draws its place between several."""
+    """One number a parent, together 1; a take's texture seed draws its place between favourites."""
+    if control.kind == "morph":
+        return [1.0 - control.amount, control.amount]
     if len(control.parents) == 1:
         return [1.0]
     generator = np.random.default_rng(further(take.seeds[0].texture, CHOICE))

@@ -186,6 +186,28 @@ def test_morph_goes_from_one_to_the_other(backend: DcldmBackend) -> None:
     assert monotone >= 1
 
 
+def test_clips_of_other_lengths_and_channels_have_something_between_them(backend: DcldmBackend) -> None:
+    one, other = plain(PROMPTS[2]), replace(plain(PROMPTS[0], seconds=7.0), stereo=0.5)
+    for kind, made in (("morph", (one, other)), ("morph", (other, one)), ("more", (one, other))):
+        (found,) = rendered(backend, varied(backend, kind, *made, amount=0.5))
+        assert found.samples.shape == ((2, 7 * RATE) if made[0] is other else (1, round(SECONDS * RATE)))
+        assert np.abs(found.samples).max() > 0.01
+
+
+def test_what_a_source_brought_can_be_changed_afterwards(backend: DcldmBackend, tmp_path: Path) -> None:
+    old = plain(PROMPTS[0])
+    soundfile.write(tmp_path / "rough.wav", take(backend, old), RATE, subtype="FLOAT")
+    control = Control("purify", amount=0.3, audio=audio_source(tmp_path / "rough.wav"))
+    clean = replace(plain(PROMPTS[0], seed=5), control=control)
+    sound = take(backend, clean)
+    # The new arrangement is not the source's, and a new surface is as new as that of any clip.
+    changed = take(backend, varied(backend, "rearrange", clean, start=1.0))
+    anew, behind = take(backend, varied(backend, "regenerate", clean)), round(1.3 * RATE)
+    assert distance(sound[behind:], changed[behind:]) > 0.5 * distance(sound[behind:], anew[behind:])
+    near, far = (take(backend, varied(backend, "retexture", clean, amount=amount)) for amount in (0.3, 1.0))
+    assert distance(sound, near) < 0.8 * distance(sound, far)
+
+
 def test_more_like_these_lies_between_them(backend: DcldmBackend) -> None:
     pytest.importorskip("aisfx", reason="python -m pip install --no-deps aisfx==0.1.2")
     # In dB, the silence between the events of one is as far from another's rain as can be.
