@@ -213,7 +213,7 @@ class Control:
     regenerate    nothing is kept but the prompt.
     retexture     the parent's plan; `amount` of the way from its noise to a new one, 0 is the same clip.
     rearrange     the parent up to `start` seconds; from there a new plan, under the same noise.
-    like          the plan of the sound `audio` with the weight `amount`.
+    like          the plan and the levels of the sound `audio` with the weight `amount`.
     repair        the parent, but from `start` to `end` seconds with a new texture.
     purify        the sound `audio`, or the parent, taken `amount` of the way back into noise and denoised
                   under the prompt.

@@ -44,6 +44,7 @@ class Course:
 
     weights: of the conditions that are told, without the empty text's; together 1.
     source: a latent that it starts from, `t0` of the way (0 … 1) back in noise.
+    lead: how many times as much guidance adds as its scale says.
     window: latent steps that the denoiser sees at once; None for all of them.
     """
 
@@ -51,6 +52,7 @@ class Course:
     known: Known | None = None
     source: Tensor | None = None
     t0: float = 1.0
+    lead: float = 1.0
     window: int | None = None
     loop: bool = False
 

@@ -515,7 +515,7 @@ class DualConditionedLatentDiffusion(Staged):
                 report("denoising", fraction)
                 if course.known is not None:
                     z = course.known.put_back(z, alpha_at(scheduler, index))
-                scale = sampling.guidance_scale
+                scale = 1.0 + (sampling.guidance_scale - 1.0) * course.lead
                 guide = scale != 1.0 and first <= fraction < last
                 anew = guide and led % self.config.defaults.guidance_every == 0
 

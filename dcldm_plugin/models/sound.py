@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -18,29 +19,37 @@ FAINTER, LOUDER = -30.0 * math.log(10.0) / 20.0, 9.0 * math.log(10.0) / 20.0  # 
 OVERLAP_SECONDS = 0.1  # of pieces that the vocoder made one by one, and of a loop's two ends
 
 
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """The course of levels of a log-mel [1, frames, mels], and how far, 0 … 1, another takes it on."""
+
+    like: Tensor
+    share: float = 1.0
+
+
 def sound(
     model: DualConditionedLatentDiffusion,
     z: Tensor,
     seconds: float,
     loop: bool,
     report: Report,
-    like: Tensor | None = None,
+    levels: Levels | None = None,
 ) -> Tensor:
     """Waveform [n, samples] of exactly `seconds`, of latents [n, channels, steps, bands], each by itself.
 
-    like: a mel [1, frames, mels] whose course of levels they take on, where they are no loop.
+    levels: what they take on, where they are no loop.
     """
     report("decoding", 0.0)
     samples = round(seconds * model.config.mel.sample_rate)
     made = []
     for index, one in enumerate(z):
-        made.append(_circle(model, one[None], samples) if loop else _line(model, one[None], like)[:, :samples])
+        made.append(_circle(model, one[None], samples) if loop else _line(model, one[None], levels)[:, :samples])
         report("decoding", (index + 1) / len(z))
     return torch.cat(made)
 
 
-def _line(model: DualConditionedLatentDiffusion, z: Tensor, like: Tensor | None) -> Tensor:
-    longest, log_mel = model.config.longest_steps, as_loud(shown(model, z), like)
+def _line(model: DualConditionedLatentDiffusion, z: Tensor, levels: Levels | None) -> Tensor:
+    longest, log_mel = model.config.longest_steps, as_loud(shown(model, z), levels)
     if z.shape[2] <= longest:
         return model.vocoder(log_mel)
     mel = model.config.mel
@@ -60,15 +69,15 @@ def shown(model: DualConditionedLatentDiffusion, z: Tensor) -> Tensor:
     return torch.cat(pieces, dim=1)
 
 
-def as_loud(log_mel: Tensor, like: Tensor | None) -> Tensor:
-    """A mel [1, frames, mels] that is in each frame as far below its loudest one as another mel is, as far as it has
-    frames; made fainter by 30 dB at most, and louder by 9."""
-    if like is None:
+def as_loud(log_mel: Tensor, levels: Levels | None) -> Tensor:
+    """A log-mel [n, frames, mels] that is in each frame as far below its loudest one as another is, as far as that has
+    frames; made fainter by 30 dB at most, and louder by 9. A share of 0.5 is half of the way there in dB."""
+    if levels is None:
         return log_mel
-    frames = min(log_mel.shape[1], like.shape[1])
-    own, wanted = (_levels(each[:, :frames]) for each in (log_mel, like))
+    frames = min(log_mel.shape[1], levels.like.shape[1])
+    own, wanted = (_levels(each[:, :frames]) for each in (log_mel, levels.like))
     gain = ((wanted - wanted.amax(1, keepdim=True)) - (own - own.amax(1, keepdim=True))).clamp(FAINTER, LOUDER)
-    return torch.cat([log_mel[:, :frames] + gain[..., None], log_mel[:, frames:]], dim=1)
+    return torch.cat([log_mel[:, :frames] + levels.share * gain[..., None], log_mel[:, frames:]], dim=1)
 
 
 def _levels(log_mel: Tensor) -> Tensor:

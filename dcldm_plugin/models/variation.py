@@ -30,7 +30,7 @@ from dcldm_plugin.models.dcldm import EMPTY_SEED, DualConditionedLatentDiffusion
 from dcldm_plugin.models.denoiser import Conditions
 from dcldm_plugin.models.device import render_in_batches
 from dcldm_plugin.models.joins import spliced
-from dcldm_plugin.models.sound import shown, sound
+from dcldm_plugin.models.sound import Levels, as_loud, shown, sound
 from dcldm_plugin.models.wishes import Wishes
 from dcldm_plugin.types import AudioSource, Control, GenerationRequest, Level, Report, Sampling, Seeds, unheard
 
@@ -40,6 +40,7 @@ KEPT = 16  # latents of takes, a few hundred KB each
 # How far back in noise a mix of clips is taken, half of the way from one to the other, and at least between favourites.
 # The first makes one sound of two, and moves with the position; the second is what takes differ by.
 MORPH_T0, MORE_T0 = 0.35, 0.6
+LIKE_LEAD = 0.75  # what guidance adds more, where the plan is another sound's
 CEILING = 10.0 ** (-1.2 / 20.0)  # of what is new in a part, a little below what finishing allows
 # What else is drawn from a seed, apart from what it draws by itself.
 SIDE, CHOICE, CANDIDATE, CHUNK = 1, 2, 100, 1000
@@ -232,6 +233,7 @@ class Variations:
             known=_joined_known([part.known for part in parts]),
             source=_joined([part.source for part in parts]),
             t0=parts[0].t0,
+            lead=_lead(first),
             window=window,
             loop=first.loop,
         )
@@ -258,14 +260,24 @@ class Variations:
         return spliced(old, new * min(1.0, CEILING / max(peak, 1e-9)), start, end, round(FADE_SECONDS * rate))
 
     def _sound(self, take: GenerationRequest, z: Tensor, report: Report) -> Tensor:
-        """The waveform of a take's latent. Where a number of events is named, it gets the course of levels of the plan
-        that it was told, E_t2a, which has that number more often: what is denoised has echoes and wavers."""
-        like, model = None, self.model
-        if Wishes.of(take.prompt.text).number and model.has_plan and model.config.encoding == "ag" and not take.loop:
+        """The waveform of a take's latent."""
+        return sound(self.model, z, take.seconds, take.loop, report, None if take.loop else self._levels(take))
+
+    def _levels(self, take: GenerationRequest) -> Levels | None:
+        """The course of levels that a take is given. Where a number of events is named, that of the plan that it was
+        told, E_t2a, which has that number more often: what is denoised has echoes and wavers. Else that of a sound that
+        it is to be like, as far as it is to be."""
+        control, model = take.control, self.model
+        if control is not None and control.kind in {"retexture", "repair"}:
+            return self._levels(control.parents[0].request)
+        if Wishes.of(take.prompt.text).number and model.has_plan and model.config.encoding == "ag":
             branches = self.branches(take, self.steps(take), unheard)
             if len(branches) == 1:
-                like = model.analysis(acoustic_lm.decoded(model.codec, branches[0].plan))
-        return sound(self.model, z, take.seconds, take.loop, report, like)
+                return Levels(model.analysis(acoustic_lm.decoded(model.codec, branches[0].plan)))
+        if control is None or control.audio is None or control.kind != "like":
+            return None
+        heard = self._reference(control.audio, self.steps(take)).to(model.placement.device)
+        return Levels(model.analysis(heard), control.amount)
 
     # What a take is made of
 
@@ -453,13 +465,16 @@ class Variations:
         """
         control, frames = take.control, steps * self.model.space.ratio
         assert control is not None
-        latents = [self.latent(parent.request, report) for parent in control.parents]
-        weighed = [pair for pair in zip(latents, _weights(take, control), strict=True) if pair[1] > 0.0]
-        if len(weighed) == 1 and weighed[0][0].shape[::2] == (channels, steps):  # bit by bit
-            return weighed[0][0]
+        parents = [parent.request for parent in control.parents]
+        weighed = [pair for pair in zip(parents, _weights(take, control), strict=True) if pair[1] > 0.0]
+        if len(weighed) == 1:
+            only = self.latent(weighed[0][0], report)
+            if only.shape[::2] == (channels, steps):  # bit by bit
+                return only
         total = torch.zeros((), device=self.model.placement.device)
-        for z, weight in weighed:
-            roots = (0.5 * shown(self.model, z)).exp()
+        for parent, weight in weighed:
+            heard = as_loud(shown(self.model, self.latent(parent, report)), self._levels(parent))
+            roots = (0.5 * heard).exp()
             roots = functional.pad(roots[:, :frames], (0, 0, 0, max(0, frames - roots.shape[1])))
             total = total + weight * (roots if len(roots) == channels else roots.mean(0, keepdim=True))
         return self.model.space.encode(2.0 * total.clamp(min=1e-9).log()).expand(channels, -1, -1, -1)
@@ -528,6 +543,14 @@ def _changed(control: Control, seconds: float) -> tuple[float, float]:
     if control.kind == "repair":
         return control.start, control.end
     return max(0.0, control.start - BEFORE_CHANGE_SECONDS), seconds
+
+
+def _lead(take: GenerationRequest) -> float:
+    """How many times as much guidance adds: where the plan is another sound's, the words need more of it."""
+    control = take.control
+    if control is not None and control.kind in {"retexture", "repair"}:
+        return _lead(control.parents[0].request)
+    return 1.0 + LIKE_LEAD * control.amount if control is not None and control.kind == "like" else 1.0
 
 
 def _weights(take: GenerationRequest, control: Control) -> list[float]:

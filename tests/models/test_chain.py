@@ -35,12 +35,13 @@ from dcldm_plugin.models.phrasebook import Phrasebook, mean_states
 from dcldm_plugin.models.plan import PlanModel
 from dcldm_plugin.models.plan_cache import PlanCache
 from dcldm_plugin.models.schedule import SAMPLERS
+from dcldm_plugin.models.sound import Levels
 from dcldm_plugin.models.text import TextEncoder
 from dcldm_plugin.models.transformer import DualTransformer, TransformerConfig
 from dcldm_plugin.models.unet import DualUNet
-from dcldm_plugin.models.variation import Variations, _candidate
+from dcldm_plugin.models.variation import Variations, _candidate, read_reference
 from dcldm_plugin.models.wishes import Wishes
-from dcldm_plugin.types import AudioSource, Control, GenerationRequest, Parent, Sampling, Seeds, unheard
+from dcldm_plugin.types import AudioSource, Control, GenerationRequest, Parent, Prompt, Sampling, Seeds, unheard
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -492,7 +493,7 @@ def test_the_first_candidate_that_has_the_number_of_events_will_do(
 
 
 def test_where_a_number_is_named_the_sound_is_as_loud_as_its_plan(monkeypatch: pytest.MonkeyPatch) -> None:
-    given: list[Tensor | None] = []
+    given: list[Levels | None] = []
     plain = variation.sound
 
     def heard(*arguments: Any) -> Tensor:
@@ -510,10 +511,10 @@ def test_where_a_number_is_named_the_sound_is_as_loud_as_its_plan(monkeypatch: p
 
     three, some = made("three roars"), made("roars")
     made("three roars", loop=True)
-    like = given[0]
-    assert like is not None and given[1:] == [None, None]
+    levels = given[0]
+    assert levels is not None and levels.share == 1.0 and given[1:] == [None, None]
     frames = round(0.6 * model.config.mel.sample_rate / model.config.mel.hop)
-    assert like.shape[1] >= frames  # as long as what is heard
+    assert levels.like.shape[1] >= frames  # as long as what is heard
     assert three.shape == some.shape and torch.isfinite(three).all()
 
 
@@ -523,7 +524,7 @@ def test_a_number_does_not_take_a_sound_away_from_what_it_is_like(
     path = tmp_path / "reference.wav"
     soundfile.write(path, 0.3 * np.random.default_rng(0).standard_normal(16_000), 16_000)
     source = AudioSource(str(path), variation.file_hash(path))
-    given: list[Tensor] = []
+    given: list[Levels] = []
     plain = variation.sound
 
     def heard(*arguments: Any) -> Tensor:
@@ -539,8 +540,16 @@ def test_a_number_does_not_take_a_sound_away_from_what_it_is_like(
         list(variations.takes(request, SAMPLING, unheard))
         (branch,) = variations.branches(request, variations.steps(request), unheard)
         told = model.analysis(acoustic_lm.decoded(model.codec, branch.plan))
-        assert torch.allclose(given[-1], told)
-    assert not torch.allclose(given[0], given[1]) and not torch.allclose(given[1], given[2])
+        assert torch.allclose(given[-1].like, told) and given[-1].share == 1.0
+    assert not torch.allclose(given[0].like, given[1].like) and not torch.allclose(given[1].like, given[2].like)
+    # Without a number it takes on the levels of the reference itself, and so does another surface of it.
+    request = replace(request, prompt=Prompt("roars"), control=Control("like", amount=0.7, audio=source))
+    list(variations.takes(request, SAMPLING, unheard))
+    surface = Control("retexture", (Parent(replace(request, sampling=SAMPLING), "1"),), amount=0.5)
+    list(variations.takes(replace(request, control=surface), SAMPLING, unheard))
+    reference = model.analysis(read_reference(source, 0.6, model.config.mel.sample_rate))
+    for levels in given[3:]:
+        assert levels.share == 0.7 and torch.allclose(levels.like[:, : reference.shape[1] - 2], reference[:, :-2])
 
 
 def test_words_that_are_not_known_give_what_the_nearest_known_ones_give() -> None:
