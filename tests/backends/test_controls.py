@@ -159,6 +159,8 @@ def test_like_this_follows_the_reference_by_its_weight(backend: DcldmBackend, tm
         means.append(float(np.mean(found)))
     assert means == sorted(means)
     assert means[2] > 0.5
+    none = replace(plain(PROMPTS[1]), control=Control("like", amount=0.0, audio=source))
+    assert np.array_equal(take(backend, none), take(backend, plain(PROMPTS[1])))
 
 
 def test_purify_stays_aligned_with_its_source(backend: DcldmBackend, tmp_path: Path) -> None:
