@@ -3,21 +3,28 @@
 The sounds of the store are mostly shorter than two seconds; the model is trained on 10.24 s. A clip therefore loops a
 texture, places an event once or several times, or combines two of these; the caption follows what was done. Every
 clip depends on (seed, index) alone, whatever the number of processes.
+
+What is to be tested with has to come from packages that nothing was learned from, which `--without` keeps apart:
+
+    python -m dcldm_plugin.training.compose --sounds SOUNDS --synth --out clips --count 4000 --without freedoom scratch
+    python -m dcldm_plugin.training.compose --sounds SOUNDS --out test --count 60 --list --only freedoom scratch
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import multiprocessing
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
+import soundfile
 import soxr
 from numpy.random import Generator
 from numpy.typing import NDArray
@@ -286,25 +293,61 @@ def _work(index: int) -> Composed:
     return _worker_state["make"](index)
 
 
-def main() -> None:
-    """Write clips to FOLDER/audio.npy (int16 [count, 163840], full scale 32768) and FOLDER/clips.jsonl."""
-    parser = argparse.ArgumentParser(description="Compose captioned ten-second clips for training.")
+def chosen(sounds: Sequence[Sound], only: Sequence[str] = (), without: Sequence[str] = ()) -> list[Sound]:
+    """The sounds of some packages, or of all but some. Raises `ValueError` for a package that has none."""
+    known = {sound.source for sound in sounds}
+    unknown = sorted({*only, *without} - known)
+    if unknown:
+        raise ValueError(f"no sounds of {', '.join(unknown)}; choose from {', '.join(sorted(known))}")
+    return [sound for sound in sounds if (not only or sound.source in only) and sound.source not in without]
+
+
+def write_clips(clips: Iterable[Composed], count: int, out: Path) -> None:
+    """What is trained on: OUT/audio.npy (int16 [count, 163840], full scale 32768) and OUT/clips.jsonl."""
+    audio = np.lib.format.open_memmap(out / "audio.npy", "w+", np.int16, (count, round(10.24 * SAMPLE_RATE)))
+    with (out / "clips.jsonl").open("w", encoding="utf-8") as lines:
+        for row, clip in enumerate(clips):
+            audio[row] = np.round(clip.samples * 32768)
+            entry = {"caption": clip.caption, "category": clip.category, "sources": clip.sources}
+            lines.write(json.dumps(entry) + "\n")
+    audio.flush()
+
+
+def write_list(clips: Iterable[Composed], out: Path) -> None:
+    """What is tested with: a WAV file a clip and OUT/list.csv, as `dcldm evaluate --list` takes it."""
+    with (out / "list.csv").open("w", newline="", encoding="utf-8") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(["path", "prompt"])
+        for number, clip in enumerate(clips):
+            name = f"{number:05d}.wav"
+            soundfile.write(out / name, clip.samples, SAMPLE_RATE)
+            rows.writerow([name, clip.caption])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write clips to a folder, to be trained on or tested with."""
+    parser = argparse.ArgumentParser(description="Compose captioned ten-second clips for training, or for tests.")
     parser.add_argument("--sounds", type=Path, required=True, help="the store written by the sounds module")
     parser.add_argument("--synth", action="store_true", help="take about a quarter of the sounds from the synthesiser")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+    parser.add_argument("--only", nargs="+", default=[], metavar="PACKAGE", help="take only sounds of these packages")
+    parser.add_argument("--without", nargs="+", default=[], metavar="PACKAGE", help="keep these packages for tests")
+    parser.add_argument("--list", action="store_true", help="write a test list, list.csv and WAV files")
+    options = parser.parse_args(arguments)
+    try:
+        sounds = chosen(load_sounds(options.sounds), options.only, options.without)
+    except ValueError as error:
+        parser.error(str(error))
+    if not sounds:
+        parser.error("no sounds are left; leave fewer packages out")
     options.out.mkdir(parents=True, exist_ok=True)
-    shape = (options.count, round(10.24 * SAMPLE_RATE))
-    audio = np.lib.format.open_memmap(options.out / "audio.npy", "w+", np.int16, shape)
-    share = SYNTHETIC_SHARE if options.synth else 0.0
-    with (options.out / "clips.jsonl").open("w", encoding="utf-8") as lines:
-        for row, clip in enumerate(_compose_all(load_sounds(options.sounds), options.seed, share, options.count)):
-            audio[row] = np.round(clip.samples * 32768)
-            entry = {"caption": clip.caption, "category": clip.category, "sources": clip.sources}
-            lines.write(json.dumps(entry) + "\n")
-    audio.flush()
+    clips = _compose_all(sounds, options.seed, SYNTHETIC_SHARE if options.synth else 0.0, options.count)
+    if options.list:
+        write_list(clips, options.out)
+    else:
+        write_clips(clips, options.count, options.out)
 
 
 if __name__ == "__main__":

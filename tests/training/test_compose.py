@@ -1,10 +1,14 @@
 """Tests of the composed training clips."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from dcldm_plugin.evaluation.lists import read_list
 from dcldm_plugin.training import compose as module
-from dcldm_plugin.training.compose import Sound, compose
+from dcldm_plugin.training.compose import Sound, compose, main
 from dcldm_plugin.training.phrases import NUMBERS, plural
 
 RATE = module.SAMPLE_RATE
@@ -91,3 +95,28 @@ def test_textures_fill_the_clip(library: list[Sound]) -> None:
 )
 def test_plurals(caption: str, expected: str | None) -> None:
     assert plural(caption) == expected
+
+
+def test_packages_are_kept_apart_for_tests(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    entries = [
+        {"start": 1600 * row, "length": 1600, "caption": f"{package} bang", "category": "impact", "package": package,
+         "licence": "CC0"}
+        for row, package in enumerate(("one", "other"))
+    ]  # fmt: skip
+    (store / "sounds.json").write_text(json.dumps({"sounds": entries}), encoding="utf-8")
+    (burst(0.2, 0) * 32767).astype("<i2").tofile(store / "sounds.pcm")
+    common = ["--sounds", str(store), "--count", "3", "--seed", "1"]
+    main([*common, "--out", str(tmp_path / "clips"), "--without", "other"])
+    main([*common, "--out", str(tmp_path / "test"), "--only", "other", "--list"])
+    lines = (tmp_path / "clips" / "clips.jsonl").read_text(encoding="utf-8").splitlines()
+    assert {source for line in lines for source in json.loads(line)["sources"]} == {"one"}
+    assert np.load(tmp_path / "clips" / "audio.npy").shape == (3, LENGTH)
+    items = read_list(tmp_path / "test" / "list.csv")
+    assert len(items) == 3 and all("other" in item.prompt and "one" not in item.prompt.split() for item in items)
+    for wrong, said in ((["--only", "another"], "another"), (["--without", "one", "other"], "no sounds are left")):
+        with pytest.raises(SystemExit):
+            main([*common, "--out", str(tmp_path / "none"), *wrong])
+        assert said in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
