@@ -36,11 +36,7 @@ def envelope_correlation(one: Samples, other: Samples, sample_rate: int) -> floa
 
 
 def spectrum(samples: Samples, sample_rate: int, hop: int = WINDOW // 2) -> NDArray[np.float64]:
-    """Levels in dB [frames, 40 bands of equal width on a logarithmic scale], floored at 60 dB down."""
-    return _floored(_bands(samples, sample_rate, hop))
-
-
-def _bands(samples: Samples, sample_rate: int, hop: int) -> NDArray[np.float64]:
+    """Levels in dB [frames, 40 bands of equal width on a logarithmic scale]."""
     padded = np.pad(np.asarray(samples, dtype=np.float64), (0, max(0, WINDOW - len(samples))))
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::hop]
     power = np.abs(np.fft.rfft(frames * np.hanning(WINDOW), axis=1)) ** 2
@@ -57,7 +53,7 @@ def spectral_distance(one: Samples, other: Samples, sample_rate: int) -> float:
 
     Both have the floor of the louder: else what is silent in both would count by as much as one is louder.
     """
-    a, b = (_bands(each, sample_rate, WINDOW // 2) for each in (one, other))
+    a, b = (spectrum(each, sample_rate) for each in (one, other))
     count, peak = min(len(a), len(b)), max(a.max(), b.max())
     return float(np.sqrt(((_floored(a[:count], peak) - _floored(b[:count], peak)) ** 2).mean()))
 
@@ -65,7 +61,7 @@ def spectral_distance(one: Samples, other: Samples, sample_rate: int) -> float:
 def onsets(samples: Samples, sample_rate: int, rise_db: float = 12.0) -> list[float]:
     """Seconds at which the level rises by at least `rise_db` within 60 ms, each a quarter of a second apart."""
     level = envelope(samples, sample_rate)
-    rise = level[3:] - level[:-3]
+    rise = _rise(level)
     found: list[float] = []
     for index in np.flatnonzero((rise >= rise_db) & (level[3:] > level.max() - 30.0)):
         second = float(index + 3) * FRAME_SECONDS
@@ -81,13 +77,19 @@ def rises(samples: Samples, sample_rate: int, second: float, within: float, rise
     little softer.
     """
     level = envelope(samples, sample_rate)
-    rise, at, near = level[3:] - level[:-3], round(second / FRAME_SECONDS) - 3, round(within / FRAME_SECONDS)
+    rise, at, near = _rise(level), round(second / FRAME_SECONDS) - 3, round(within / FRAME_SECONDS)
     return bool(rise[max(0, at - near) : at + near + 1].max(initial=0.0) >= rise_db)
+
+
+def _rise(level: NDArray[np.float64]) -> NDArray[np.float64]:
+    """By how much an envelope rises in 60 ms."""
+    rise: NDArray[np.float64] = level[3:] - level[:-3]
+    return rise
 
 
 def flux(samples: Samples, sample_rate: int) -> NDArray[np.float64]:
     """How much the spectrum rises from one frame to the next, in dB, every 8 ms: what a seam or click shows in."""
-    levels = spectrum(samples, sample_rate, hop=WINDOW // 8)
+    levels = _floored(spectrum(samples, sample_rate, hop=WINDOW // 8))
     rises: NDArray[np.float64] = np.maximum(0.0, np.diff(levels, axis=0)).mean(axis=1)
     return rises
 

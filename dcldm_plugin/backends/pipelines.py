@@ -28,7 +28,8 @@ from dcldm_plugin.local_weights import check_whole
 from dcldm_plugin.models import encodings
 from dcldm_plugin.models.course import between
 from dcldm_plugin.models.device import choose_device, choose_dtype, place
-from dcldm_plugin.models.variation import can_be_remade, check_versions, read_reference
+from dcldm_plugin.models.lineage import can_be_remade, check_versions
+from dcldm_plugin.models.variation import read_reference
 from dcldm_plugin.settings import home_folder
 from dcldm_plugin.store import Store
 from dcldm_plugin.types import GenerationRequest, ModelInfo, Report, Sampling

@@ -207,12 +207,13 @@ def _one_prompt(lab: _Lab, kind: str, other_kind: str, found: Found) -> None:
     )
     noise = np.random.default_rng(0).standard_normal(len(parent)).astype(np.float32)
     noisy = np.asarray(parent + 0.5 * parent.std() * noise, np.float32)
-    heard = lab.plan_heard(request)
-    for name, rough, timing in (("purify", heard, heard), ("purify noise", noisy, parent)):
-        if rough is not None and timing is not None:
-            clean = lab.after(replace(request, seeds=(Seeds(NEW, NEW),)), "purify", lab.written("rough", rough), 0.5)
-            aligned = lab.alike(timing, clean)
-            found[name].append((lab.logit(clean, kind) > lab.logit(rough, kind) and aligned > 0.5, aligned))
+    roughs = [("purify noise", noisy, parent)]
+    if (heard := lab.plan_heard(request)) is not None:
+        roughs.append(("purify", heard, heard))
+    for name, rough, timing in roughs:
+        clean = lab.after(replace(request, seeds=(Seeds(NEW, NEW),)), "purify", lab.written("rough", rough), 0.5)
+        aligned = lab.alike(timing, clean)
+        found[name].append((lab.logit(clean, kind) > lab.logit(rough, kind) and aligned > 0.5, aligned))
 
     # 5. Shapes.
     loop = lab.take(replace(request, loop=True))

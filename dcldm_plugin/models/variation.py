@@ -8,11 +8,10 @@ how it sounds: each control keeps one, moves it or replaces it, for all of the c
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +29,30 @@ from dcldm_plugin.models.dcldm import EMPTY_SEED, DualConditionedLatentDiffusion
 from dcldm_plugin.models.denoiser import Conditions
 from dcldm_plugin.models.device import render_in_batches
 from dcldm_plugin.models.joins import spliced
+from dcldm_plugin.models.lineage import (
+    CHUNK,
+    SIDE,
+    can_be_remade,
+    candidate,
+    changed,
+    check_versions,
+    first_surface,
+    is_new,
+    lead,
+    name_of,
+    origin,
+    weights,
+)
 from dcldm_plugin.models.sound import Levels, as_loud, shown, sound
 from dcldm_plugin.models.wishes import Wishes
-from dcldm_plugin.types import AudioSource, Control, GenerationRequest, Level, Report, Sampling, Seeds, unheard
+from dcldm_plugin.types import AudioSource, Control, GenerationRequest, Level, Report, Sampling, unheard
 
 FADE_SECONDS = 0.02
-BEFORE_CHANGE_SECONDS = 0.1  # a new plan's first event may begin this early
 KEPT = 16  # latents of takes, a few hundred KB each
 # How far back in noise a mix of clips is taken, half of the way from one to the other, and at least between favourites.
 # The first makes one sound of two, and moves with the position; the second is what takes differ by.
 MORPH_T0, MORE_T0 = 0.35, 0.6
-LIKE_LEAD = 0.75  # what guidance adds more, where the plan is another sound's
 CEILING = 10.0 ** (-1.2 / 20.0)  # of what is new in a part, a little below what finishing allows
-# What else is drawn from a seed, apart from what it draws by itself.
-SIDE, CHOICE, CANDIDATE, CHUNK = 1, 2, 100, 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +83,7 @@ class Variations:
         self.model, self.name, self.version = model, name, version
         self._latents: OrderedDict[str, Tensor] = OrderedDict()
         self._chosen: dict[str, int] = {}
+        self._references: dict[tuple[AudioSource, int], Tensor] = {}  # of one request, whose takes have them in common
 
     # Takes
 
@@ -81,9 +91,10 @@ class Variations:
     def takes(self, request: GenerationRequest, sampling: Sampling, report: Report) -> Iterator[Tensor]:
         """The takes [channels, samples] of a request, in the order of its seeds; `sampling` has no gaps."""
         check_versions(request, self.version)
+        self._references.clear()
         report("reading", 0.0)
         model = self.model
-        wanted = [_origin(replace(request.only(index), sampling=sampling)) for index in range(len(request.seeds))]
+        wanted = [origin(replace(request.only(index), sampling=sampling)) for index in range(len(request.seeds))]
         if model.placement.keep != "device":  # each part comes to the device once, not once a take
             self._prefetch(wanted, report)
 
@@ -118,7 +129,7 @@ class Variations:
     def latent(self, take: GenerationRequest, report: Report) -> Tensor:
         """z_0 [channels of sound, channels, steps, bands] of a request for one take, made again."""
         take = self._one(take, report)
-        name = _name(take)
+        name = name_of(take)
         if name not in self._latents:
             self._made([take], report)
         self._latents.move_to_end(name)
@@ -128,7 +139,7 @@ class Variations:
 
     def _resolved(self, take: GenerationRequest, report: Report) -> GenerationRequest:
         """A take as what it stays, its parents as the candidates that were chosen."""
-        take = _origin(take)
+        take = origin(take)
         control = take.control
         if control is None or not control.parents:
             return take
@@ -143,25 +154,25 @@ class Variations:
         """Takes that differ in nothing but their seeds, each as that of its candidates that was chosen."""
         first, matcher = takes[0], self.model.matcher
         count = first.sampling.candidates or 1
-        if count == 1 or matcher is None or not _is_new(first):
+        if count == 1 or matcher is None or not is_new(first):
             return list(takes)
         # Where words name a number of events, the first candidate that has it will do.
-        wishes, fits = Wishes.of(first.prompt.text), {_name(take): list[float]() for take in takes}
+        wishes, fits = Wishes.of(first.prompt.text), {name_of(take): list[float]() for take in takes}
         at_once = 1 if wishes.number else count
         for start in range(0, count, at_once):
-            undecided = {_name(take): take for take in takes if self._choice(take) is None}.values()
+            undecided = {name_of(take): take for take in takes if self._choice(take) is None}.values()
             if not undecided:
                 break
             numbers = range(start, start + at_once)
-            tried = [(take, _candidate(take, number)) for take in undecided for number in numbers]
+            tried = [(take, candidate(take, number)) for take in undecided for number in numbers]
             part = within(report, start / count, (start + at_once) / count)
-            judged = self._judged([candidate for _, candidate in tried], wishes, part)
+            judged = self._judged([one for _, one in tried], wishes, part)
             for (take, _), (fit, will_do) in zip(tried, judged, strict=True):
-                of_one = fits[_name(take)]
+                of_one = fits[name_of(take)]
                 of_one.append(fit)
                 if will_do or len(of_one) == count:
                     self._choose(take, len(of_one) - 1 if will_do else of_one.index(max(of_one)))
-        return [_candidate(take, self._choice(take) or 0) for take in takes]
+        return [candidate(take, self._choice(take) or 0) for take in takes]
 
     def _judged(
         self, takes: Sequence[GenerationRequest], wishes: Wishes, report: Report
@@ -185,7 +196,7 @@ class Variations:
                 yield fit, has_number
 
     def _choice(self, take: GenerationRequest) -> int | None:
-        name, cache = _name(take), self.model.cache
+        name, cache = name_of(take), self.model.cache
         if name not in self._chosen and cache is not None:
             found = cache.get(self._content(name))
             if found is not None and found.numel() == 1 and 0 <= int(found) < (take.sampling.candidates or 1):
@@ -193,7 +204,7 @@ class Variations:
         return self._chosen.get(name)
 
     def _choose(self, take: GenerationRequest, number: int) -> None:
-        name, cache = _name(take), self.model.cache
+        name, cache = name_of(take), self.model.cache
         self._chosen[name] = number
         if cache is not None:
             cache.put(self._content(name), torch.tensor([[number]]))
@@ -203,11 +214,11 @@ class Variations:
 
     def _all_made(self, takes: Sequence[GenerationRequest], report: Report) -> list[Tensor]:
         """Latents of takes that differ in nothing but their seeds; those that were kept cost nothing."""
-        kept = {_name(take): self._latents.get(_name(take)) for take in takes}
-        missing = [take for take in takes if kept[_name(take)] is None]
+        kept = {name_of(take): self._latents.get(name_of(take)) for take in takes}
+        missing = [take for take in takes if kept[name_of(take)] is None]
         made = iter(self._made(missing, report) if missing else ())
         device = self.model.placement.device
-        return [next(made) if z is None else z.to(device) for z in (kept[_name(take)] for take in takes)]
+        return [next(made) if z is None else z.to(device) for z in (kept[name_of(take)] for take in takes)]
 
     def _made(self, takes: Sequence[GenerationRequest], report: Report) -> list[Tensor]:
         """Latents of takes that differ in nothing but their seeds, made together."""
@@ -233,14 +244,14 @@ class Variations:
             known=_joined_known([part.known for part in parts]),
             source=_joined([part.source for part in parts]),
             t0=parts[0].t0,
-            lead=_lead(first),
+            lead=lead(first),
             window=window,
             loop=first.loop,
         )
         z = model.follow(torch.cat([part.noise for part in parts]), told, first.sampling, report, course)
         latents = list(torch.split(z, channels))
         for take, each in zip(takes, latents, strict=True):
-            self._latents[_name(take)] = each.cpu()
+            self._latents[name_of(take)] = each.cpu()
         while len(self._latents) > KEPT:
             self._latents.popitem(last=False)
         return latents
@@ -253,7 +264,7 @@ class Variations:
             return new
         old = self.audio(control.parents[0].request, report)
         rate = self.model.config.mel.sample_rate
-        start, end = (round(second * rate) for second in _changed(control, take.seconds))
+        start, end = (round(second * rate) for second in changed(control, take.seconds))
         level = self.level(take, report)
         assert level is not None
         peak = float(new[:, start:end].abs().max()) * 10.0 ** (level.gain_db / 20.0)
@@ -267,9 +278,8 @@ class Variations:
         """The course of levels that a take is given. Where a number of events is named, that of the plan that it was
         told, E_t2a, which has that number more often: what is denoised has echoes and wavers. Else that of a sound that
         it is to be like, as far as it is to be."""
-        control, model = take.control, self.model
-        if control is not None and control.kind in {"retexture", "repair"}:
-            return self._levels(control.parents[0].request)
+        take, model = first_surface(take), self.model
+        control = take.control
         if Wishes.of(take.prompt.text).number and model.has_plan and model.config.encoding == "ag":
             branches = self.branches(take, self.steps(take), unheard)
             if len(branches) == 1:
@@ -300,7 +310,7 @@ class Variations:
     def _kept(self, take: GenerationRequest, steps: int) -> Tensor:
         """Where, bool [steps], a take is its parent."""
         assert take.control is not None
-        start, end = (second * self.model.latent_rate for second in _changed(take.control, take.seconds))
+        start, end = (second * self.model.latent_rate for second in changed(take.control, take.seconds))
         place = torch.arange(steps)
         return (place + 1 <= start) | (place >= end)
 
@@ -334,10 +344,9 @@ class Variations:
         if control.audio is not None:
             return [self._like(text, seed, control, steps, report)]
         old = [self.branches(parent.request, steps, report) for parent in control.parents]
-        weights = _weights(take, control)
         kept = [
             replace(branch, weight=weight * branch.weight, text=_spoken(take, branch))
-            for weight, branches in zip(weights, old, strict=True)
+            for weight, branches in zip(weights(take, control), old, strict=True)
             for branch in branches
         ]
         if control.kind == "rearrange":
@@ -399,7 +408,7 @@ class Variations:
         """Make the plans of several takes together where the language model draws them anew."""
         first = takes[0]
         steps = self.steps(first)
-        if _is_new(first) and self.model.has_plan and steps <= self.model.config.longest_steps:
+        if is_new(first) and self.model.has_plan and steps <= self.model.config.longest_steps:
             seeds = [take.seeds[0].structure for take in takes]
             self.model.plans(first.prompt.text, self._frames(steps), seeds, report)
 
@@ -417,7 +426,10 @@ class Variations:
 
     def _reference(self, source: AudioSource, steps: int) -> Tensor:
         """The beginning of a file [1, samples] at the mel's rate, as long as `steps`. Raises `InvalidInput`."""
-        return read_reference(source, steps / self.model.latent_rate, self.model.config.mel.sample_rate)
+        if (source, steps) not in self._references:
+            seconds, rate = steps / self.model.latent_rate, self.model.config.mel.sample_rate
+            self._references[source, steps] = read_reference(source, seconds, rate)
+        return self._references[source, steps]
 
     def _audio_of(self, control: Control, steps: int, report: Report) -> Tensor:
         """What is purified: [channels, samples], as long as `steps`."""
@@ -466,7 +478,7 @@ class Variations:
         control, frames = take.control, steps * self.model.space.ratio
         assert control is not None
         parents = [parent.request for parent in control.parents]
-        weighed = [pair for pair in zip(parents, _weights(take, control), strict=True) if pair[1] > 0.0]
+        weighed = [pair for pair in zip(parents, weights(take, control), strict=True) if pair[1] > 0.0]
         if len(weighed) == 1:
             only = self.latent(weighed[0][0], report)
             if only.shape[::2] == (channels, steps):  # bit by bit
@@ -475,30 +487,9 @@ class Variations:
         for parent, weight in weighed:
             heard = as_loud(shown(self.model, self.latent(parent, report)), self._levels(parent))
             roots = (0.5 * heard).exp()
-            roots = functional.pad(roots[:, :frames], (0, 0, 0, max(0, frames - roots.shape[1])))
+            roots = encodings.fitted(roots.transpose(1, 2), frames).transpose(1, 2)
             total = total + weight * (roots if len(roots) == channels else roots.mean(0, keepdim=True))
         return self.model.space.encode(2.0 * total.clamp(min=1e-9).log()).expand(channels, -1, -1, -1)
-
-
-def check_versions(request: GenerationRequest, version: str) -> None:
-    """Raises `InvalidInput` where a clip that is to be made again was made by another version of the weights."""
-    control = request.control
-    if control is None or control.kind == "regenerate" or control.audio is not None:
-        return
-    for parent in control.parents:
-        if parent.model_version != version:
-            raise InvalidInput(
-                f"This clip was made by the version {parent.model_version or 'unknown'} of {request.model!r}, and "
-                f"this is {version}, which makes another sound of it; use the clip's file with like or purify."
-            )
-        check_versions(parent.request, version)
-
-
-def can_be_remade(control: Control, name: str, version: str) -> bool:
-    """Whether the clip that is purified can be made again by a model, which needs no file."""
-    return bool(control.parents) and all(
-        (parent.request.model, parent.model_version) == (name, version) for parent in control.parents
-    )
 
 
 def read_reference(source: AudioSource, seconds: float, sample_rate: int, channels: int = 1) -> Tensor:
@@ -515,64 +506,11 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _is_new(take: GenerationRequest) -> bool:
-    """Whether a take follows from its words alone."""
-    return take.control is None or take.control.kind == "regenerate"
-
-
-def _origin(take: GenerationRequest) -> GenerationRequest:
-    """The take itself, or, where a control moves nothing at all, the one that it stays."""
-    control = take.control
-    end = {"retexture": {0.0: 0}, "morph": {0.0: 0, 1.0: 1}}.get("" if control is None else control.kind, {})
-    if control is None or control.amount not in end:
-        return take
-    old = control.parents[end[control.amount]].request
-    same = replace(old, id=take.id, prompt=take.prompt, seeds=take.seeds, control=control, target=take.target)
-    return _origin(old) if same == take and (control.kind == "morph" or old.prompt == take.prompt) else take
-
-
 def _spoken(take: GenerationRequest, branch: Branch) -> str:
     """The parent's words, unless the take has words of its own: those that none of its parents has."""
     assert take.control is not None
     known = {each.request.prompt.text for each in take.control.parents}
     return branch.text if take.prompt.text in known else take.prompt.text
-
-
-def _changed(control: Control, seconds: float) -> tuple[float, float]:
-    """From when to when a take is not its parent."""
-    if control.kind == "repair":
-        return control.start, control.end
-    return max(0.0, control.start - BEFORE_CHANGE_SECONDS), seconds
-
-
-def _lead(take: GenerationRequest) -> float:
-    """How many times as much guidance adds: where the plan is another sound's, the words need more of it."""
-    control = take.control
-    if control is not None and control.kind in {"retexture", "repair"}:
-        return _lead(control.parents[0].request)
-    return 1.0 + LIKE_LEAD * control.amount if control is not None and control.kind == "like" else 1.0
-
-
-def _weights(take: GenerationRequest, control: Control) -> list[float]:
-    """One number a parent, together 1; a take's texture seed draws its place between favourites."""
-    if control.kind == "morph":
-        return [1.0 - control.amount, control.amount]
-    if len(control.parents) == 1:
-        return [1.0]
-    generator = np.random.default_rng(further(take.seeds[0].texture, CHOICE))
-    return [float(weight) for weight in generator.dirichlet(np.ones(len(control.parents)))]
-
-
-def _candidate(take: GenerationRequest, number: int) -> GenerationRequest:
-    """One of the sounds that a take is chosen from, the first by its own seeds, the others by seeds that follow."""
-    own, place = take.seeds[0], CANDIDATE + number if number else 0
-    seeds = Seeds(further(own.structure, place), further(own.texture, place))
-    return replace(take, seeds=(seeds,), sampling=replace(take.sampling, candidates=1))
-
-
-def _name(take: GenerationRequest) -> str:
-    plain: dict[str, Any] = asdict(replace(take, id="take", target=None))
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def _joined(latents: Sequence[Tensor | None]) -> Tensor | None:

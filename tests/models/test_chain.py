@@ -29,6 +29,7 @@ from dcldm_plugin.models.dcldm import (
 from dcldm_plugin.models.denoiser import Conditions
 from dcldm_plugin.models.device import Placement
 from dcldm_plugin.models.latent import LatentSpace, MelRange
+from dcldm_plugin.models.lineage import candidate
 from dcldm_plugin.models.matcher import Matcher
 from dcldm_plugin.models.mel import MelConfig
 from dcldm_plugin.models.phrasebook import Phrasebook, mean_states
@@ -39,7 +40,7 @@ from dcldm_plugin.models.sound import Levels
 from dcldm_plugin.models.text import TextEncoder
 from dcldm_plugin.models.transformer import DualTransformer, TransformerConfig
 from dcldm_plugin.models.unet import DualUNet
-from dcldm_plugin.models.variation import Variations, _candidate, read_reference
+from dcldm_plugin.models.variation import Variations, read_reference
 from dcldm_plugin.models.wishes import Wishes
 from dcldm_plugin.types import AudioSource, Control, GenerationRequest, Parent, Prompt, Sampling, Seeds, unheard
 
@@ -489,7 +490,7 @@ def test_the_first_candidate_that_has_the_number_of_events_will_do(
         request, sampling=replace(SAMPLING, candidates=defaults.fill(Sampling(), "three roars").candidates)
     )
     settled = Variations(matching(), "tiny", "1")._settled([request], unheard)
-    assert settled == [_candidate(request, chosen)] and next(heard) == tries
+    assert settled == [candidate(request, chosen)] and next(heard) == tries
 
 
 def test_where_a_number_is_named_the_sound_is_as_loud_as_its_plan(monkeypatch: pytest.MonkeyPatch) -> None:
