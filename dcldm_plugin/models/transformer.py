@@ -93,9 +93,18 @@ class Attention(nn.Module):
         if angles is not None and context_angles is not None:
             query, key = rotate(query, angles), rotate(key, context_angles)
         bias = None if mask is None else mask[:, None, None, :]
-        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        mixed = _attended(query, key, value, bias)
         joined: Tensor = self.output(mixed.transpose(1, 2).reshape(batch, -1, x.shape[-1]))
         return joined
+
+
+def _attended(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
+    """Scaled dot-product attention; in full precision on a CPU, whose attention to half floats is slower."""
+    if query.device.type != "cpu":
+        return functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+    with torch.autocast("cpu", enabled=False):
+        mixed = functional.scaled_dot_product_attention(query.float(), key.float(), value.float(), attn_mask=bias)
+    return mixed.to(value.dtype)
 
 
 def _normed(x: Tensor, norm: nn.RMSNorm) -> Tensor:

@@ -138,7 +138,8 @@ def configuration(options: argparse.Namespace, arm: Arm, seed: int, out: Path) -
         "title": f"{arm.title}, seed {seed}",
         "data": {"source": str(options.data.resolve()), "plans": options.plans, "held_out": 0.0},
         "optimizer": {"rate": options.rate},
-        "run": {"steps": options.steps, "batch": options.batch, "seed": seed, "threads": options.threads},
+        "run": {"steps": options.steps, "batch": options.batch, "seed": seed}
+        | {"threads": options.threads, "precision": options.precision},
         "recipe": dict.fromkeys(DEFAULTS["transformer"]["recipe"], 0.0) | arm.recipe,
     }
     try:
@@ -227,8 +228,8 @@ def write_report(options: argparse.Namespace, rows: Sequence[dict[str, Any]], it
     short = {"system": "Told", "seeds": "Seeds"} | {name: COLUMNS[name] for name in ("n", *METRICS)}
     short |= {"fd_lowest": "FD (judge) from", "fd_highest": "to"}
     notes = [
-        f"{options.steps:,} steps of {options.batch} sounds each, plans: {options.plans}; base {options.base}; "
-        f"data {options.data.name}; test list {options.list.name}. All arms alike in all but what they are told.",
+        f"{options.steps:,} steps of {options.batch} sounds each ({options.precision}), plans: {options.plans}; "
+        f"base {options.base}; data {options.data.name}; test list {options.list.name}. All arms alike in all but what they are told.",
         "Two seeds say little of chance: take a difference for one only where the ranges of the arms are apart.",
     ]
     known = sum(options.data.resolve() in item.path.resolve().parents for item in items)
@@ -261,6 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--limit", type=int, help="only the first items of the list")
     parser.add_argument("--weights", type=Path, help="folder with the weights of VGGish, Cnn14 and CLAP")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of the training")
     options = parser.parse_args(arguments)
     try:
         run(options)

@@ -1,4 +1,4 @@
-"""Ten-second training clips with captions, composed from short sounds.
+"""Training clips with captions, of ten seconds or fewer, composed from short sounds.
 
 The sounds of the store are mostly shorter than two seconds; the model is trained on 10.24 s. A clip therefore loops a
 texture, places an event once or several times, or combines two of these; the caption follows what was done. Every
@@ -33,6 +33,7 @@ from dcldm_plugin.training.phrases import NUMBERS, paraphrase, plural, with_adje
 
 SAMPLE_RATE = 16_000
 PEAK = 0.5
+LONGEST = 10.24  # seconds of a clip
 SYNTHETIC_SHARE = 0.15
 MIXTURE_SHARE = 0.08
 DISTANT_SHARE = 0.07
@@ -108,7 +109,7 @@ def load_sounds(folder: Path) -> list[Sound]:
 
 
 def compose(
-    sounds: Sequence[Sound], seed: int, index: int, seconds: float = 10.24, synthetic_share: float = 0.0
+    sounds: Sequence[Sound], seed: int, index: int, seconds: float = LONGEST, synthetic_share: float = 0.0
 ) -> Composed:
     """Compose clip number `index`; `synthetic_share` of its sounds are synthesised, the others come from `sounds`."""
     rng = np.random.default_rng([seed, index])
@@ -272,14 +273,16 @@ def _normalise(samples: Audio, peak: float) -> Audio:
     return np.asarray(samples * np.float32(peak / max(float(np.abs(samples).max(initial=0.0)), 1e-9)), np.float32)
 
 
-def _compose_one(sounds: Sequence[Sound], seed: int, synthetic_share: float, index: int) -> Composed:
+def _compose_one(sounds: Sequence[Sound], seed: int, seconds: float, synthetic_share: float, index: int) -> Composed:
     """`compose` with the index last, for mapping over clips."""
-    return compose(sounds, seed, index, synthetic_share=synthetic_share)
+    return compose(sounds, seed, index, seconds, synthetic_share)
 
 
-def _compose_all(sounds: Sequence[Sound], seed: int, synthetic_share: float, count: int) -> Iterator[Composed]:
+def _compose_all(
+    sounds: Sequence[Sound], seed: int, seconds: float, synthetic_share: float, count: int
+) -> Iterator[Composed]:
     """Yield `count` clips in order, made by two processes that share the sounds."""
-    _worker_state["make"] = partial(_compose_one, sounds, seed, synthetic_share)
+    _worker_state["make"] = partial(_compose_one, sounds, seed, seconds, synthetic_share)
     with multiprocessing.get_context("fork").Pool(2) as pool:
         yield from pool.imap(_work, range(count), chunksize=8)
 
@@ -302,9 +305,9 @@ def chosen(sounds: Sequence[Sound], only: Sequence[str] = (), without: Sequence[
     return [sound for sound in sounds if (not only or sound.source in only) and sound.source not in without]
 
 
-def write_clips(clips: Iterable[Composed], count: int, out: Path) -> None:
-    """What is trained on: OUT/audio.npy (int16 [count, 163840], full scale 32768) and OUT/clips.jsonl."""
-    audio = np.lib.format.open_memmap(out / "audio.npy", "w+", np.int16, (count, round(10.24 * SAMPLE_RATE)))
+def write_clips(clips: Iterable[Composed], count: int, seconds: float, out: Path) -> None:
+    """What is trained on: OUT/audio.npy (int16 [count, samples], full scale 32768) and OUT/clips.jsonl."""
+    audio = np.lib.format.open_memmap(out / "audio.npy", "w+", np.int16, (count, round(seconds * SAMPLE_RATE)))
     with (out / "clips.jsonl").open("w", encoding="utf-8") as lines:
         for row, clip in enumerate(clips):
             audio[row] = np.round(clip.samples * 32768)
@@ -326,16 +329,19 @@ def write_list(clips: Iterable[Composed], out: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write clips to a folder, to be trained on or tested with."""
-    parser = argparse.ArgumentParser(description="Compose captioned ten-second clips for training, or for tests.")
+    parser = argparse.ArgumentParser(description="Compose captioned clips for training, or for tests.")
     parser.add_argument("--sounds", type=Path, required=True, help="the store written by the sounds module")
     parser.add_argument("--synth", action="store_true", help="take about a quarter of the sounds from the synthesiser")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=LONGEST, help="of each clip, 1 to 10.24")
     parser.add_argument("--only", nargs="+", default=[], metavar="PACKAGE", help="take only sounds of these packages")
     parser.add_argument("--without", nargs="+", default=[], metavar="PACKAGE", help="keep these packages for tests")
     parser.add_argument("--list", action="store_true", help="write a test list, list.csv and WAV files")
     options = parser.parse_args(arguments)
+    if not 1.0 <= options.seconds <= LONGEST:
+        parser.error(f"--seconds: choose a number from 1 to {LONGEST}")
     try:
         sounds = chosen(load_sounds(options.sounds), options.only, options.without)
     except ValueError as error:
@@ -343,11 +349,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not sounds:
         parser.error("no sounds are left; leave fewer packages out")
     options.out.mkdir(parents=True, exist_ok=True)
-    clips = _compose_all(sounds, options.seed, SYNTHETIC_SHARE if options.synth else 0.0, options.count)
+    clips = _compose_all(
+        sounds, options.seed, options.seconds, SYNTHETIC_SHARE if options.synth else 0.0, options.count
+    )
     if options.list:
         write_list(clips, options.out)
     else:
-        write_clips(clips, options.count, options.out)
+        write_clips(clips, options.count, options.seconds, options.out)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from dcldm_plugin.evaluation.lists import read_list
 from dcldm_plugin.training import compose as module
@@ -109,13 +110,18 @@ def test_packages_are_kept_apart_for_tests(tmp_path: Path, capsys: pytest.Captur
     (burst(0.2, 0) * 32767).astype("<i2").tofile(store / "sounds.pcm")
     common = ["--sounds", str(store), "--count", "3", "--seed", "1"]
     main([*common, "--out", str(tmp_path / "clips"), "--without", "other"])
-    main([*common, "--out", str(tmp_path / "test"), "--only", "other", "--list"])
+    main([*common, "--out", str(tmp_path / "test"), "--only", "other", "--list", "--seconds", "5.12"])
     lines = (tmp_path / "clips" / "clips.jsonl").read_text(encoding="utf-8").splitlines()
     assert {source for line in lines for source in json.loads(line)["sources"]} == {"one"}
     assert np.load(tmp_path / "clips" / "audio.npy").shape == (3, LENGTH)
     items = read_list(tmp_path / "test" / "list.csv")
     assert len(items) == 3 and all("other" in item.prompt and "one" not in item.prompt.split() for item in items)
-    for wrong, said in ((["--only", "another"], "another"), (["--without", "one", "other"], "no sounds are left")):
+    assert all(soundfile.info(item.path).frames == 81_920 for item in items)
+    for wrong, said in (
+        (["--only", "another"], "another"),
+        (["--without", "one", "other"], "no sounds are left"),
+        (["--seconds", "11"], "from 1 to 10.24"),
+    ):
         with pytest.raises(SystemExit):
             main([*common, "--out", str(tmp_path / "none"), *wrong])
         assert said in capsys.readouterr().err
