@@ -229,7 +229,8 @@ def write_report(options: argparse.Namespace, rows: Sequence[dict[str, Any]], it
     short |= {"fd_lowest": "FD (judge) from", "fd_highest": "to"}
     notes = [
         f"{options.steps:,} steps of {options.batch} sounds each ({options.precision}), plans: {options.plans}; "
-        f"base {options.base}; data {options.data.name}; test list {options.list.name}. All arms alike in all but what they are told.",
+        f"base {options.base}; data {options.data.name}; test list {options.list.name}. "
+        "All arms alike in all but what they are told.",
         "Two seeds say little of chance: take a difference for one only where the ranges of the arms are apart.",
     ]
     known = sum(options.data.resolve() in item.path.resolve().parents for item in items)
