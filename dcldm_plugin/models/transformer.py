@@ -93,13 +93,16 @@ class Attention(nn.Module):
         if angles is not None and context_angles is not None:
             query, key = rotate(query, angles), rotate(key, context_angles)
         bias = None if mask is None else mask[:, None, None, :]
-        mixed = _attended(query, key, value, bias)
+        mixed = attended(query, key, value, bias)
         joined: Tensor = self.output(mixed.transpose(1, 2).reshape(batch, -1, x.shape[-1]))
         return joined
 
 
-def _attended(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
-    """Scaled dot-product attention; in full precision on a CPU, whose attention to half floats is slower."""
+def attended(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Scaled dot-product attention of [batch, heads, count, head width]; bias: of the scores, or a mask.
+
+    In full precision on a CPU, where attention of half floats is slower.
+    """
     if query.device.type != "cpu":
         return functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
     with torch.autocast("cpu", enabled=False):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from dcldm_plugin.models.denoiser import Conditions, guided, predicted
-from dcldm_plugin.models.transformer import DualTransformer, TransformerConfig
+from dcldm_plugin.models.transformer import DualTransformer, TransformerConfig, attended
 from dcldm_plugin.models.unet import PLACES, Block, Condition, DualUNet, tango_config
 
 TINY_UNET: dict[str, Any] = {
@@ -61,6 +61,14 @@ def test_full_size_parameter_counts_of_table_1(places: tuple[str, ...], paramete
     assert sum(parameter.numel() for parameter in network.parameters()) == parameters
     base = [name for name in network.state_dict() if ".acoustic." not in name]
     assert len(base) == 686  # TANGO's tensors, under their own names
+
+
+def test_attention_stays_in_full_precision_where_half_is_slower() -> None:
+    query, key, value = torch.randn(3, 2, 4, 7, 8, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = attended(query, key, value)
+    assert torch.equal(mixed, nn.functional.scaled_dot_product_attention(query, key, value))
+    assert attended(query, key, value.bfloat16()).dtype == torch.bfloat16
 
 
 def full_size(
