@@ -108,7 +108,11 @@ def as_told(chain: DualConditionedLatentDiffusion, arm: Arm) -> DualConditionedL
 
 
 def fresh_arm(base: Base, arm: Arm, seed: int) -> Base:
-    """The base with a new denoiser, which takes the arm's encoding. Raises `InvalidInput`."""
+    """The base with a new denoiser, which takes the arm's encoding and is guided as equation 8 has it.
+
+    A base may be guided by words and plan apart, for which a denoiser has to be taught the words alone; that of an
+    arm which is told both never is. Raises `InvalidInput`.
+    """
     sizes, chain = base.sizes, base.chain
     if sizes is None:
         raise InvalidInput("The claim is tested on a model in a folder; name one with --base.")
@@ -118,7 +122,8 @@ def fresh_arm(base: Base, arm: Arm, seed: int) -> Base:
         denoiser["plan_width"] = channels * bands
         if sizes.denoiser_kind == "transformer":
             denoiser["plan_rate"] = chain.latent_rate
-    made = replace(sizes, denoiser=denoiser, chain=replace(sizes.chain, encoding=arm.encoding))
+    defaults = replace(sizes.chain.defaults, plan_scale=None)
+    made = replace(sizes, denoiser=denoiser, chain=replace(sizes.chain, encoding=arm.encoding, defaults=defaults))
     torch.manual_seed(seed)
     whole = checkpoint.build(made, chain.text)
     for name in ("plan_model", "codec", "space", "vocoder", "matcher", "phrasebook"):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,14 @@ def test_arms_share_all_but_the_denoiser(tiny_model: Path) -> None:
     assert by_vae.chain.denoiser.config.plan_width == 8  # channels by bands of its latent
     assert isinstance(as_told(one.chain, ARMS["text"]).denoiser, Told)
     assert not isinstance(as_told(other.chain, ARMS["dual-ag"]).denoiser, Told)
+
+
+def test_arms_are_guided_by_all_that_they_are_told(tiny_model: Path) -> None:
+    chain, version, sizes = checkpoint.read_all(tiny_model)
+    apart = replace(sizes, chain=replace(sizes.chain, defaults=replace(sizes.chain.defaults, plan_scale=1.0)))
+    arm = fresh_arm(Base("tiny", chain, version, "CC0", True, apart), ARMS["dual-ag"], 3)
+    assert arm.chain.config.defaults.plan_scale is None
+    assert arm.sizes is not None and arm.sizes.chain == arm.chain.config  # so it is as it is read from its folder
 
 
 def test_plans_are_chosen_and_prompts_read_as_by_the_base() -> None:
