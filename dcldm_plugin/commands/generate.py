@@ -51,8 +51,10 @@ def main(arguments: Sequence[str]) -> int:
     return render(request, settings, options)
 
 
-def render(request: GenerationRequest, settings: Settings, options: Namespace) -> int:
-    """Have a request done, and show it; `options` are those of `add_output_options`."""
+def render(
+    request: GenerationRequest, settings: Settings, options: Namespace, also: Callable[[Clip], None] | None = None
+) -> int:
+    """Have a request done, and show it; `options` are those of `add_output_options`. Calls `also` with each clip."""
     if options.commercial_only or settings.commercial_only:
         from dcldm_plugin.rights import check_commercial
 
@@ -62,7 +64,7 @@ def render(request: GenerationRequest, settings: Settings, options: Namespace) -
         if folder is not None:
             writable_folder(folder, needed_bytes)
     with log_file(settings):
-        return _generate(request, settings, options)
+        return _generate(request, settings, options, also)
 
 
 def add_output_options(parser: Parser) -> None:
@@ -120,13 +122,17 @@ def _control(options: Namespace) -> Control | None:
     return None
 
 
-def _generate(request: GenerationRequest, settings: Settings, options: Namespace) -> int:
+def _generate(
+    request: GenerationRequest, settings: Settings, options: Namespace, also: Callable[[Clip], None] | None
+) -> int:
     with _Bar(len(request.seeds)) as bar, studio(settings, options.out) as clips:
         for number, clip in enumerate(clips(request, bar.show)):
             bar.clear()
             if clip.read_as and not number:
                 print(f"Read as: {clip.read_as}", file=sys.stderr)
             print(_line(clip, options.json), flush=True)
+            if also is not None:
+                also(clip)
     return 0
 
 

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from dcldm_plugin.__main__ import main
+from dcldm_plugin.commands.again import compared
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
@@ -28,11 +29,27 @@ def test_a_clip_is_shown_made_again_and_finished_anew(tmp_path: Path, capsys: py
         assert part in shown
     record = json.loads(run(capsys, "show", "--json", made["path"]))
     assert (record["sha256"], record["ucs"]["cat_id"]) == (made["sha256"], "BEEP")
-    again = json.loads(run(capsys, "again", made["path"], "--json", *home))
+    assert main([str(each) for each in ("again", made["path"], "--json", *home)]) == 0
+    captured = capsys.readouterr()
+    again = json.loads(captured.out)
     assert again["sha256"] == made["sha256"] and again["path"] != made["path"]
+    assert captured.err == "Sample by sample the same.\n"
     [path] = run(capsys, "finish", made["path"], "--as", "one-shot", "--rate", 44_100, *home).splitlines()
     assert soundfile.info(path).samplerate == 44_100
     assert "peak" in json.dumps(json.loads(run(capsys, "show", "--json", path))["finishing"]["level_by"])
+
+
+def test_what_is_not_the_same_when_it_is_made_again_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home = ("--home", tmp_path)
+    path = run(capsys, "generate", "beep", "--model", "tone", "--seconds", 1, "--seed", 4, *home).strip()
+    before = json.loads(run(capsys, "show", "--json", path))
+    assert compared(before, before, "tone") == "Sample by sample the same."
+    other = before | {"sha256": "0" * 64}
+    assert "0.0.1" in compared(before | {"software": "0.0.1"}, other, "tone")
+    assert "made by version old of tone" in compared(before | {"model_version": "old"}, other, "tone")
+    [finished] = run(capsys, "finish", path, "--as", "one-shot", *home).splitlines()
+    assert main(["again", finished, *map(str, home)]) == 0
+    assert "another finish" in capsys.readouterr().err
 
 
 def test_a_refusal_before_anything_is_rendered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -75,4 +76,5 @@ def test_the_page_shows_every_control(tiny_model: Path, tmp_path: Path) -> None:
                   "Stereo width", "More like these"):  # fmt: skip
         assert f"<h2>{title}" in text
     assert text.count("data:audio/flac") == text.count("data:image/png") > 20
-    assert "http" not in text.replace("https://www.w3.org", "")  # it needs nothing from elsewhere
+    without_data = re.sub('"data:[^"]*"', "", text)  # which may spell anything, "http" too
+    assert "http" not in without_data.replace("https://www.w3.org", "")  # it needs nothing from elsewhere
