@@ -22,7 +22,6 @@ from torch.nn import functional
 from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.models import acoustic_lm
 from dcldm_plugin.models.dcldm import EMPTY_SEED, DualConditionedLatentDiffusion
-from dcldm_plugin.models.encodings import side_by_side
 from dcldm_plugin.training.manifest import Complain
 from dcldm_plugin.training.shards import Shards, stacked
 from dcldm_plugin.training.sound_files import Clip, read_clip
@@ -200,8 +199,8 @@ def encoded_set(
         if bool(deviation.any()):
             row["deviation"] = deviation.half().cpu()
         if config.encoding == "ag_vae":
-            heard = side_by_side(mean) if plans == "target" else chain.encoded(codes, steps)
-            row["encoding"] = heard.half().cpu()
+            # Always of the plan's own sound: a target's latent in its place would be the answer, and so be copied.
+            row["encoding"] = chain.encoded(codes, steps).half().cpu()
         return there, row
 
     _fill(encoded, [clip.key for clip in clips], encode, portion, "latents and plans")

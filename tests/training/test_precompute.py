@@ -9,8 +9,12 @@ import pytest
 import torch
 
 from dcldm_plugin.errors import InvalidInput
+from dcldm_plugin.models import checkpoint
+from dcldm_plugin.models.encodings import side_by_side
+from dcldm_plugin.training.base import Base
+from dcldm_plugin.training.claim import ARMS, fresh_arm
 from dcldm_plugin.training.manifest import Item
-from dcldm_plugin.training.precompute import Portion, audio_set, model_key
+from dcldm_plugin.training.precompute import Portion, audio_set, encoded_set, model_key
 from dcldm_plugin.training.shards import Shards
 from dcldm_plugin.training.sound_files import Clip, clips_of, mixed, read_clip
 
@@ -66,6 +70,20 @@ def test_keys_are_of_content_and_model(sounds: Path, tmp_path: Path) -> None:
     with torch.no_grad():
         model.weight[0, 0] += 1e-3
     assert model_key([model], "x") != before
+
+
+def test_what_the_vae_makes_of_a_plan_is_not_the_target_itself(tiny_model: Path, sounds: Path, tmp_path: Path) -> None:
+    chain, version, sizes = checkpoint.read_all(tiny_model)
+    chain = fresh_arm(Base("tiny", chain, version, "CC0", True, sizes), ARMS["dual-agvae"], 0).chain
+    steps = chain.config.longest_steps
+    seconds = steps / chain.latent_rate
+    clips = clips_of([Item(path, path.stem) for path in sorted(sounds.iterdir())[:2]], seconds, True, 0.0, 0, print)
+    data = encoded_set(tmp_path, clips, chain, True, "target", Portion(), print)
+    rows = np.arange(2)
+    told = data.encodings(rows)
+    assert told is not None
+    torch.testing.assert_close(told, chain.encoded(data.codes(rows), steps), atol=2e-3, rtol=2e-3)
+    assert not torch.allclose(told, side_by_side(data.latents(rows)[0]), atol=0.1)
 
 
 def test_mixtures_hold_both_sounds_about_as_loud(sounds: Path) -> None:
