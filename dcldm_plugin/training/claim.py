@@ -8,9 +8,9 @@ The same base, data and number of steps for four arms, each with several seeds:
     dual-agvae  both, E'_t2a                    (section 2.4)
 
 Each arm's denoiser is drawn anew, of the base's kind and size; all other parts are the base's.
-One in ten sounds is told neither, which guidance needs; nothing else is dropped or disturbed. Then each renders a test
-list (CSV, columns path and prompt), and is measured by FD and KL in the judge's space, and by the paper's metrics
-where their weights are.
+One in ten sounds is told neither, which guidance needs; nothing else is dropped or disturbed. Then each renders a
+test list (CSV, columns path and prompt), guided as equation 8 has it, and is measured by FD and KL in the judge's
+space, and by the paper's metrics where their weights are.
 
     python -m dcldm_plugin.training.claim --base MODEL --data SOUNDS --list TEST.csv --steps 5000 --out CLAIM
 
