@@ -143,8 +143,13 @@ def configuration(options: argparse.Namespace, arm: Arm, seed: int, out: Path) -
         "title": f"{arm.title}, seed {seed}",
         "data": {"source": str(options.data.resolve()), "plans": options.plans, "held_out": 0.0},
         "optimizer": {"rate": options.rate},
-        "run": {"steps": options.steps, "batch": options.batch, "seed": seed}
-        | {"threads": options.threads, "precision": options.precision},
+        "run": {
+            "steps": options.steps,
+            "batch": options.batch,
+            "seed": seed,
+            "threads": options.threads,
+            "precision": options.precision,
+        },
         "recipe": dict.fromkeys(DEFAULTS["transformer"]["recipe"], 0.0) | arm.recipe,
     }
     try:
