@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from dcldm_plugin.audio.clip_file import read_record
 from dcldm_plugin.audio.settings import FinishSettings
@@ -16,7 +15,7 @@ from dcldm_plugin.commands.generate import add_output_options, render
 from dcldm_plugin.errors import InvalidInput
 from dcldm_plugin.settings import load
 from dcldm_plugin.types import Clip
-from dcldm_plugin.variations import clip_at
+from dcldm_plugin.variations import again, clip_at
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -31,14 +30,12 @@ def main(arguments: Sequence[str]) -> int:
     if options.variations != 1 or options.seed is not None or options.model is not None:
         raise InvalidInput("`dcldm again` makes the same clip; use `dcldm vary` for another one.")
     clip = clip_at(options.file)
-    assert clip.request is not None  # a file that has no request is no clip of ours
     before = read_record(clip.path)
-    request = replace(clip.request, id=uuid4().hex, sampling=clip.sampling, target=None)
 
     def compare(made: Clip) -> None:
         print(compared(before, read_record(made.path), clip.model), file=sys.stderr)
 
-    return render(request, load(options.home), options, compare)
+    return render(again(clip), load(options.home), options, compare)
 
 
 def compared(before: Mapping[str, Any], after: Mapping[str, Any], model: str) -> str:

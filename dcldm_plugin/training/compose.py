@@ -273,16 +273,11 @@ def _normalise(samples: Audio, peak: float) -> Audio:
     return np.asarray(samples * np.float32(peak / max(float(np.abs(samples).max(initial=0.0)), 1e-9)), np.float32)
 
 
-def _compose_one(sounds: Sequence[Sound], seed: int, seconds: float, synthetic_share: float, index: int) -> Composed:
-    """`compose` with the index last, for mapping over clips."""
-    return compose(sounds, seed, index, seconds, synthetic_share)
-
-
 def _compose_all(
     sounds: Sequence[Sound], seed: int, seconds: float, synthetic_share: float, count: int
 ) -> Iterator[Composed]:
     """Yield `count` clips in order, made by two processes that share the sounds."""
-    _worker_state["make"] = partial(_compose_one, sounds, seed, seconds, synthetic_share)
+    _worker_state["make"] = partial(compose, sounds, seed, seconds=seconds, synthetic_share=synthetic_share)
     with multiprocessing.get_context("fork").Pool(2) as pool:
         yield from pool.imap(_work, range(count), chunksize=8)
 
